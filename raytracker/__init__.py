@@ -1,0 +1,57 @@
+"""raytracker: knows, exactly and cheaply, how far each image of a Ray pipeline has come.
+
+One Ray actor per image collects the outcomes of its regions and flushes them to a DynamoDB job
+table with the schema of OSML Model Runner's JobTable. Each region is counted exactly once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import RaytrackerError
+    from .image_request import ImageRequest
+    from .job_item import JobItem
+    from .job_table import JobTable
+    from .ledger import Outcome
+    from .pipeline import process_image
+    from .progress import Progress
+    from .tracker import ImageTracker
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ImageTracker",
+    "JobTable",
+    "JobItem",
+    "ImageRequest",
+    "Outcome",
+    "Progress",
+    "RaytrackerError",
+    "process_image",
+]
+
+_HOME = {
+    "ImageTracker": "tracker",
+    "JobTable": "job_table",
+    "JobItem": "job_item",
+    "ImageRequest": "image_request",
+    "Outcome": "ledger",
+    "Progress": "progress",
+    "RaytrackerError": "errors",
+    "process_image": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # At first use: importing raytracker loads neither Ray nor boto3 nor rasterio.
+    if name not in _HOME:
+        raise AttributeError(f"module 'raytracker' has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,59 @@
+"""The attempt of a task that runs in this process under `map_unordered`, if one does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import ray
+
+from .actor import Spec, in_worker
+
+
+@dataclass(eq=False)
+class Attempt:
+    """What a task reported while it ran; travels back to the driver with its result."""
+
+    spec: Spec
+    outcomes: dict[int, int] = field(default_factory=dict)
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def add(self, outcomes: Mapping[int, int], reasons: Mapping[int, str]) -> None:
+        """Notes reported outcomes, by tile number."""
+        for number, outcome in outcomes.items():
+            self.outcomes[number] = max(outcome, self.outcomes.get(number, 0))
+        self.reasons.update(reasons)
+
+
+# Of the process, not of the thread: a worker runs one task at a time, and what a thread of that
+# task reports belongs to it as well.
+_attempts: list[Attempt] = []
+
+
+@contextmanager
+def running(spec: Spec) -> Iterator[Attempt]:
+    """Collects what is reported of this run while the block lasts."""
+    attempt = Attempt(spec)
+    _attempts.append(attempt)
+    try:
+        yield attempt
+    finally:
+        _attempts.remove(attempt)
+
+
+def current(spec: Spec) -> Attempt | None:
+    """Returns the attempt that is running here for this run, or None."""
+    for attempt in reversed(_attempts):
+        if attempt.spec.key == spec.key:
+            return attempt
+    return None
+
+
+def number() -> int:
+    """Returns how often Ray has tried the running task before; 0 outside of tasks."""
+    if not in_worker():
+        return 0
+    worker = ray.get_runtime_context().worker
+    # Ray has no public call for it.
+    return int(worker.core_worker.get_current_task_attempt_number())

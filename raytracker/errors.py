@@ -1,0 +1,128 @@
+"""The exceptions. All derive from `RaytrackerError`; OSML's keep OSML's names."""
+
+
+class RaytrackerError(Exception):
+    """Anything that raytracker raises on purpose."""
+
+
+# --- OSML Model Runner's names (aws.osml.model_runner.database.exceptions, 2.3.0) ---
+
+
+class DDBUpdateException(RaytrackerError):
+    """An update has nothing to write."""
+
+
+class DDBBatchWriteException(RaytrackerError):
+    """DynamoDB left items of a batch unprocessed after all retries."""
+
+
+class StartImageException(RaytrackerError):
+    """The job item could not be written."""
+
+
+class CompleteRegionException(RaytrackerError):
+    """A region could not be counted."""
+
+
+class IsImageCompleteException(RaytrackerError):
+    """The job item lacks the counts that say whether the image is complete."""
+
+
+class EndImageException(RaytrackerError):
+    """The job item could not be ended."""
+
+
+class GetImageRequestItemException(RaytrackerError):
+    """The job item could not be read."""
+
+
+class InvalidImageRequestException(RaytrackerError, ValueError):
+    """A request message is malformed; the text names the field."""
+
+
+# --- the table ---
+
+
+class TableMismatch(RaytrackerError):
+    """A table of that name is there, but it is not a job table; the text says what differs."""
+
+
+class TableError(RaytrackerError):
+    """DynamoDB refuses, and will until somebody changes something (rights, table, item)."""
+
+
+class TableUnavailable(RaytrackerError):
+    """DynamoDB did not answer, or asked to come again; the same request may succeed later."""
+
+
+# --- the job ---
+
+
+class ImageExists(StartImageException):
+    """An item for this image is there already; say what to do with it through `if_exists`."""
+
+
+class InvalidImageId(RaytrackerError, ValueError):
+    """An image_id is a string of 1 to 2,048 bytes of UTF-8."""
+
+
+class JobVanished(RaytrackerError):
+    """The image's item is no longer in the table."""
+
+
+class TrackerSuperseded(RaytrackerError):
+    """Another run has taken the image over; nothing of this one is written any more."""
+
+
+class ResumeMismatch(RaytrackerError, ValueError):
+    """A resume asks for another layout, tile size or region of interest than the item's."""
+
+
+class JobCancelled(RaytrackerError):
+    """The job was cancelled; it takes no more reports."""
+
+
+class LedgerError(RaytrackerError, ValueError):
+    """An item's ledger cannot be read: it is damaged, or a later version wrote it."""
+
+
+class InvalidLayout(RaytrackerError, ValueError):
+    """The regions asked for are none, or more than an item holds."""
+
+
+class UnknownRegion(RaytrackerError, LookupError):
+    """The image has no such region or tile."""
+
+
+# --- the cluster ---
+
+
+class RayNotInitialized(RaytrackerError):
+    """Ray is not running in this process; raytracker never starts it by itself."""
+
+
+class ActorUnavailable(RaytrackerError):
+    """The image's actor cannot be started or reached."""
+
+
+class FlushTimeout(RaytrackerError, TimeoutError):
+    """Not everything that this process reported was durable in time."""
+
+
+class WaitTimeout(RaytrackerError, TimeoutError):
+    """The image was not settled and durable in time."""
+
+
+# --- imagery ---
+
+
+class InvalidImage(RaytrackerError, ValueError):
+    """The image is missing or cannot be read."""
+
+
+class InvalidGrid(RaytrackerError, ValueError):
+    """Tile size, overlap, region size or region of interest do not fit the image or each other."""
+
+
+class OutputError(RaytrackerError):
+    """Results cannot be written where they were asked for, or not from every node."""

@@ -1,0 +1,41 @@
+"""How far an image has come, at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an image has come, at one moment.
+
+    Attributes:
+        region_count: Regions of the image; `region_success`, `region_error` and `region_pending`
+            add up to it.
+        region_success: Regions all of whose tiles succeeded.
+        region_error: Settled regions with a failed tile.
+        region_pending: Regions with a tile of which nothing final is known.
+        tile_count: Tiles of the image; the next three add up to it.
+        tile_success: Tiles that succeeded.
+        tile_error: Tiles that failed.
+        tile_pending: Tiles of which nothing final is known.
+        durable: Whether DynamoDB holds all of this.
+        tiles_per_second: Tiles settled a second, over the last half minute.
+        eta_seconds: Seconds until all are settled at this rate; None where it cannot be told.
+        status: STARTED, IN_PROGRESS, SUCCESS, PARTIAL, FAILED, CANCELLED, as `JobItem.status`.
+        trouble: Why nothing becomes durable at present, where that will not heal by itself.
+    """
+
+    region_count: int
+    region_success: int
+    region_error: int
+    region_pending: int
+    tile_count: int
+    tile_success: int
+    tile_error: int
+    tile_pending: int
+    durable: bool
+    tiles_per_second: float
+    eta_seconds: float | None
+    status: str
+    trouble: str | None = None
