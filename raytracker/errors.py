@@ -126,3 +126,10 @@ class InvalidGrid(RaytrackerError, ValueError):
 
 class OutputError(RaytrackerError):
     """Results cannot be written where they were asked for, or not from every node."""
+
+
+# --- the command ---
+
+
+class InvalidFunction(RaytrackerError, ValueError):
+    """MODULE:FUNCTION does not import, or is not a function."""
