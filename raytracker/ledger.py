@@ -22,7 +22,7 @@ MAX_REASON_BYTES = 200
 _MAGIC = b"RTL"
 _VERSION = 1
 _PLAIN, _ZLIB = 0, 1
-_HEADER_BYTES = len(_MAGIC) + 2 + 4  # magic, version, coding, CRC-32 of the rest
+_HEADER_BYTES = len(_MAGIC) + 2 + 4  # magic, version, coding, CRC-32 of coding and the rest
 _IS = [bytes(byte == outcome for byte in range(256)) for outcome in range(3)]
 _UNPACK = [bytes((byte >> shift) & 3 for byte in range(256)) for shift in (0, 2, 4, 6)]
 
@@ -237,7 +237,7 @@ class Ledger:
                 "use the raytracker that wrote it, or a newer one"
             )
         body = data[_HEADER_BYTES:]
-        if zlib.crc32(body).to_bytes(4, "little") != data[5:_HEADER_BYTES]:
+        if _crc(coding, body) != data[5:_HEADER_BYTES]:
             raise LedgerError(f"the ledger is truncated or damaged ({len(data)} bytes)")
         try:
             plain = zlib.decompress(body) if coding == _ZLIB else body
@@ -294,14 +294,17 @@ def encode_outcomes(layout: Layout, tiles: bytes | bytearray) -> bytes:
     plain = layout.encode() + packed
     squeezed = zlib.compress(plain, 1)
     coding, body = (_ZLIB, squeezed) if len(squeezed) < len(plain) else (_PLAIN, plain)
-    crc = zlib.crc32(body).to_bytes(4, "little")
-    return _MAGIC + bytes([_VERSION, coding]) + crc + body
+    return _MAGIC + bytes([_VERSION, coding]) + _crc(coding, body) + body
 
 
 def clip_reason(text: str) -> str:
     """Returns the text, cut to MAX_REASON_BYTES bytes of UTF-8 between two characters."""
     raw = text.encode("utf-8", "replace")
     return raw[:MAX_REASON_BYTES].decode("utf-8", "ignore")
+
+
+def _crc(coding: int, body: bytes) -> bytes:
+    return zlib.crc32(body, coding).to_bytes(4, "little")
 
 
 def _packed_bytes(layout: Layout) -> int:

@@ -38,6 +38,8 @@ class Results(Iterator[Result]):
     Tasks run whether or not this is read. Closing or dropping it cancels what is in flight.
     """
 
+    _drain: _Drain | None = None
+
     def __init__(
         self,
         tracker: ImageTracker,
@@ -50,16 +52,17 @@ class Results(Iterator[Result]):
         if max_in_flight < 1:
             raise ValueError(f"max_in_flight={max_in_flight}: it is at least 1")
         # The thread must not hold this object, or dropping it would go unnoticed.
-        self._drain = _Drain(
+        self._drain = drain = _Drain(
             tracker, _tracked(tracker, remote_function), iter(items), max_in_flight
         )
+        self._results = drain.results
         self._ended = False
-        threading.Thread(target=self._drain.run, daemon=True, name="raytracker-map").start()
+        threading.Thread(target=drain.run, daemon=True, name="raytracker-map").start()
 
     def __next__(self) -> Result:
         if self._ended:
             raise StopIteration
-        entry = self._drain.results.get()
+        entry = self._results.get()
         if isinstance(entry, tuple):
             return entry
         self._ended = True
@@ -69,7 +72,8 @@ class Results(Iterator[Result]):
 
     def close(self) -> None:
         """Submits no more tasks, and cancels those in flight."""
-        self._drain.stop.set()
+        if self._drain is not None:
+            self._drain.stop.set()
 
     def __del__(self) -> None:
         self.close()

@@ -1,0 +1,455 @@
+"""One coordinator against a table that loses, delays and refuses requests; time is simulated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from raytracker.coordinator import LONGEST_RETRY_SECONDS, Ack, Batch, Coordinator
+from raytracker.errors import (
+    JobCancelled,
+    JobVanished,
+    LedgerError,
+    TableError,
+    TableUnavailable,
+    TrackerSuperseded,
+)
+from raytracker.job_table import JobItem
+from raytracker.layout import Layout
+from raytracker.progress import Progress
+from raytracker.run_table import EXPIRY_SECONDS, ledger_of
+from tests.support.simulated_table import SimulatedClock, SimulatedTable
+
+
+class World:
+    """A table with one started image of ten regions, and a clock."""
+
+    def __init__(self, regions: int | list[int] = 10) -> None:
+        self.table = SimulatedTable()
+        self.clock = SimulatedClock()
+        self.table.start(JobItem(image_id="scene"), run="run", layout=Layout.of(regions))
+        self.table.writes.clear()
+
+    def open(self, run: str = "run", **options: Any) -> Coordinator:
+        return Coordinator("scene", run, self.table, clock=self.clock, **options)
+
+    def serve(self, coordinator: Coordinator, until: float | None = None) -> None:
+        """Steps a coordinator as its host does, for so many seconds; None: until it has nothing."""
+        end = self.clock.now + (1000 if until is None else until)
+        while (due := coordinator.due()) is not None and due <= end:
+            self.clock.now = max(self.clock.now, due)
+            coordinator.step()
+        if until is not None:
+            self.clock.now = end
+
+    @property
+    def item(self) -> JobItem:
+        return JobItem.from_ddb(self.table.items["scene"])
+
+
+def report(coordinator: Coordinator, *success: int, error: dict[int, str] | None = None) -> Ack:
+    error = error or {}
+    outcomes = {n: 2 for n in success} | {n: 1 for n in error}
+    return coordinator.report(Batch.of(outcomes, error))
+
+
+def progress(coordinator: Coordinator) -> Progress:
+    status = coordinator.status()
+    assert isinstance(status, Progress)
+    return status
+
+
+def test_a_settled_image_ends_in_one_flush() -> None:
+    """All reports of a short image become durable, counted and ended, with one write."""
+    world = World()
+    coordinator = world.open()
+    report(coordinator, *range(9), error={9: "clouds"})
+    world.serve(coordinator, until=0)
+    assert world.table.writes == ["update", "update"]  # the claim and the flush
+    item = world.item
+    assert (item.region_success, item.region_error, item.status) == (9, 1, "PARTIAL")
+    assert item.end_time == int(world.clock.time() * 1000)
+    assert item.tracker_errors == {"9": "clouds"}
+    assert ledger_of(item).failed() == {9: "clouds"}
+    assert coordinator.finished
+
+
+def test_a_report_before_the_claim_is_not_lost() -> None:
+    """The actor takes reports while its table is away, and answers that they are not durable."""
+    world = World()
+    coordinator = world.open()
+    first, second = report(coordinator, 1), report(coordinator, 2)
+    assert (first.received, second.received, second.durable) == (1, 2, 0)
+    assert isinstance(coordinator.status(), TableUnavailable)
+    world.table.fates.extend(["lose_request"] * 5)
+    world.serve(coordinator, until=60)
+    assert progress(coordinator).region_success == 2
+    assert coordinator.report(Batch.of({}, {})).durable >= 2
+    assert world.item.region_success == 2
+
+
+def test_only_an_acknowledged_flush_makes_durable() -> None:
+    """A lost response leaves the mark where it was, though the item holds the reports."""
+    world = World()
+    coordinator = world.open()
+    coordinator.step()
+    mark = report(coordinator, 3).received
+    world.table.fates.append("lose_response")
+    world.clock.now += 1
+    coordinator.step()
+    assert world.item.region_success == 1
+    assert coordinator.report(Batch.of({}, {})).durable < mark
+    world.serve(coordinator, until=5)
+    assert coordinator.report(Batch.of({}, {})).durable >= mark
+    assert world.item.region_success == 1
+
+
+def test_what_comes_during_a_flush_is_not_covered_by_it() -> None:
+    """The mark is that of the copy which was written, not of what was merged meanwhile."""
+    world = World()
+    coordinator = world.open()
+    coordinator.step()
+    report(coordinator, 1)
+    acks: list[Ack] = []
+    world.table.after_write = lambda: acks.append(report(coordinator, 2))
+    world.clock.now += 1
+    coordinator.step()
+    world.table.after_write = lambda: None
+    answer = coordinator.report(Batch.of({}, {}))
+    assert answer.durable < acks[0].received
+    world.serve(coordinator, until=2)
+    assert world.item.region_success == 2
+
+
+def test_a_delayed_older_flush_is_refused() -> None:
+    """A flush that the network held back does not land on a newer one."""
+    world = World()
+    coordinator = world.open()
+    coordinator.step()
+    report(coordinator, *range(5))
+    world.table.fates.append("hold_back")
+    world.clock.now += 1
+    coordinator.step()
+    report(coordinator, *range(5, 8))
+    world.serve(coordinator, until=5)
+    assert world.item.region_success == 8
+    world.table.deliver()
+    assert world.table.writes[-1] == "refused"
+    assert world.item.region_success == 8
+
+
+def test_a_new_owner_fences_the_old_one() -> None:
+    """After a takeover nothing of the old process is written, and it says that it is a leftover."""
+    world = World()
+    old, new = world.open(), world.open()
+    old.step()
+    report(old, 1)
+    world.serve(old, until=2)
+    report(old, 2, 3)
+    new.step()
+    assert progress(new).region_success == 1
+    report(new, 4)
+    world.clock.now += 1
+    old.step()
+    assert old.moved
+    world.serve(new, until=2)
+    assert ledger_of(world.item).tile_outcomes() == bytes([0, 2, 0, 0, 2, 0, 0, 0, 0, 0])
+
+
+def test_a_delayed_claim_does_not_take_the_image_back() -> None:
+    """A claim of a dead process that arrives late fails, since the owner has changed."""
+    world = World()
+    old, new = world.open(), world.open()
+    world.table.fates.extend(["ok", "hold_back"])
+    old.step()
+    new.step()
+    world.table.deliver()
+    assert world.table.writes[-1] == "refused"
+    assert world.item.tracker_owner == new.owner
+
+
+def test_a_claim_whose_answer_is_lost_is_ours() -> None:
+    """The repeated claim finds our uuid in the item, and goes on from there."""
+    world = World()
+    coordinator = world.open()
+    world.table.fates.extend(["ok", "lose_response"])
+    report(coordinator, 1)
+    world.serve(coordinator, until=5)
+    assert world.item.tracker_owner == coordinator.owner
+    assert world.item.region_success == 1
+
+
+def test_two_runs_of_one_process_have_two_owners() -> None:
+    """A held-back flush of the old run does not pass for one of the new run."""
+    world = World()
+    old = world.open()
+    old.step()
+    report(old, *range(7))
+    world.table.fates.append("hold_back")
+    world.clock.now += 1
+    old.step()
+    world.table.start(
+        JobItem(image_id="scene"), run="second", layout=Layout.of(10), replacing=world.item
+    )
+    new = world.open(run="second")
+    new.step()
+    world.table.deliver()
+    assert world.item.region_success == 0
+    world.serve(old, until=5)
+    assert isinstance(old.status(), TrackerSuperseded)
+    assert isinstance(report(old, 8).fault, TrackerSuperseded)
+    assert old.due() is None
+
+
+def test_a_deleted_item_ends_the_run() -> None:
+    """Nothing is written any more, and callers learn why."""
+    world = World()
+    coordinator = world.open()
+    coordinator.step()
+    del world.table.items["scene"]
+    report(coordinator, 1)
+    world.serve(coordinator, until=5)
+    assert isinstance(report(coordinator, 2).fault, JobVanished)
+    assert coordinator.finished
+    assert "scene" not in world.table.items
+
+
+def test_a_superseded_process_that_starts_again_claims_nothing() -> None:
+    """Ray's restart of an actor whose run was superseded cannot bring the run back."""
+    world = World()
+    world.table.start(
+        JobItem(image_id="scene"), run="second", layout=Layout.of(10), replacing=world.item
+    )
+    coordinator = world.open()
+    report(coordinator, 1)
+    world.serve(coordinator, until=5)
+    assert isinstance(coordinator.status(), TrackerSuperseded)
+    assert world.item.tracker_owner is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"RTL\x01\x00garbage", b"nonsense"])
+def test_an_unreadable_ledger_ends_the_run(damage: bytes) -> None:
+    """It is not overwritten: somebody may want to look at it."""
+    world = World()
+    world.table.items["scene"]["tracker_ledger"] = damage
+    coordinator = world.open()
+    report(coordinator, 1)
+    world.serve(coordinator, until=5)
+    assert isinstance(report(coordinator, 2).fault, LedgerError)
+    assert world.table.items["scene"]["tracker_ledger"] == damage
+
+
+def test_flushes_keep_their_interval() -> None:
+    """However many reports come, there is one flush an interval."""
+    world = World(1000)
+    coordinator = world.open()
+    coordinator.step()
+    for number in range(950):
+        report(coordinator, number)
+        world.serve(coordinator, until=0.01)
+    assert len(world.table.writes) - 1 == 9  # in 9.5 s
+
+
+def test_the_interval_grows_with_the_cost() -> None:
+    """A flush of 100 WCU is made each 4 s at 25 WCU a second."""
+    world = World(1000)
+    world.table.wcu = 100.0
+    coordinator = world.open(max_wcu_per_second=25)
+    coordinator.step()
+    for number in range(200):
+        report(coordinator, number)
+        world.serve(coordinator, until=0.1)
+    assert len(world.table.writes) - 1 == 5  # at 1, 5, 9, 13 and 17 s
+
+
+def test_an_urgent_report_is_flushed_at_once() -> None:
+    """A caller that waits for durability does not wait for the interval."""
+    world = World()
+    coordinator = world.open()
+    coordinator.step()
+    coordinator.report(Batch.of({1: 2}, {}), urgent=True)
+    world.serve(coordinator, until=0)
+    assert world.item.region_success == 1
+
+
+def test_nothing_new_is_not_written() -> None:
+    """Repeated reports and idle time cost nothing until the item's expiry comes near."""
+    world = World()
+    coordinator = world.open()
+    report(coordinator, 1)
+    world.serve(coordinator, until=2)
+    writes = len(world.table.writes)
+    report(coordinator, 1)
+    coordinator.report(Batch.of({1: 1}, {}), urgent=True)
+    world.serve(coordinator, until=EXPIRY_SECONDS / 2 - 10)
+    assert len(world.table.writes) == writes
+    expiry = world.item.expire_time
+    world.serve(coordinator, until=20)
+    assert len(world.table.writes) == writes + 1
+    assert world.item.expire_time > expiry
+
+
+def test_an_ended_image_is_left_to_expire() -> None:
+    """Nobody touches an ended item."""
+    world = World(1)
+    coordinator = world.open()
+    report(coordinator, 0)
+    world.serve(coordinator)
+    assert coordinator.due() is None
+
+
+def test_an_outage_is_caught_up_by_one_flush() -> None:
+    """Reports go on while the table is away; it is right one capped backoff after its return."""
+    world = World(100)
+    coordinator = world.open()
+    coordinator.step()
+    world.table.fates.extend(["lose_request"] * 10_000)
+    for number in range(60):
+        assert report(coordinator, number).fault is None
+        world.serve(coordinator, until=1)
+    tried = 10_000 - len(world.table.fates)
+    assert 60 / LONGEST_RETRY_SECONDS <= tried <= 60
+    world.table.fates.clear()
+    writes = len(world.table.writes)
+    world.serve(coordinator, until=LONGEST_RETRY_SECONDS)
+    assert world.item.region_success == 60
+    assert len(world.table.writes) == writes + 1
+
+
+def test_a_refusal_is_shown_and_heals() -> None:
+    """What will not heal by itself is shown, tried again slowly, and forgotten once it is over."""
+    world = World()
+    coordinator = world.open()
+    coordinator.step()
+    report(coordinator, 1)
+    world.table.fates.append("refuse")
+    world.serve(coordinator, until=2)
+    assert isinstance(coordinator.report(Batch.of({}, {})).trouble, TableError)
+    assert progress(coordinator).trouble == "refused"
+    world.serve(coordinator, until=30)
+    assert coordinator.report(Batch.of({}, {})).trouble is None
+    assert world.item.region_success == 1
+
+
+def test_cancel_ends_the_job_as_it_stands() -> None:
+    """Its counts stay, later reports are refused, and it is durable."""
+    world = World()
+    coordinator = world.open()
+    coordinator.step()
+    report(coordinator, 1, error={2: "clouds"})
+    coordinator.cancel()
+    refused = report(coordinator, 3)
+    assert isinstance(refused.fault, JobCancelled)
+    assert not progress(coordinator).durable
+    world.serve(coordinator, until=0)
+    assert progress(coordinator).status == "CANCELLED"
+    assert progress(coordinator).durable
+    item = world.item
+    assert (item.status, item.region_success, item.region_error) == ("CANCELLED", 1, 1)
+    assert item.end_time is not None
+    again = world.open()
+    again.step()
+    assert isinstance(report(again, 3).fault, JobCancelled)
+
+
+def test_cancelling_an_ended_job_changes_nothing() -> None:
+    """A job that has ended stays what it is."""
+    world = World(2)
+    coordinator = world.open()
+    report(coordinator, 0, 1)
+    world.serve(coordinator)
+    writes = len(world.table.writes)
+    coordinator.cancel()
+    world.serve(coordinator)
+    assert world.item.status == "SUCCESS"
+    assert len(world.table.writes) == writes
+
+
+def test_a_late_success_corrects_an_ended_job() -> None:
+    """A retry that worked after all: the counts follow, the time of the end stays."""
+    world = World(2)
+    coordinator = world.open()
+    report(coordinator, 0, error={1: "clouds"})
+    world.serve(coordinator, until=1)
+    ended = world.item.end_time
+    report(coordinator, 1)
+    world.serve(coordinator, until=5)
+    assert (world.item.status, world.item.end_time) == ("SUCCESS", ended)
+
+
+def test_a_resume_goes_on_from_the_item() -> None:
+    """A new run starts from what was durable; the old one writes nothing more."""
+    world = World()
+    old = world.open()
+    report(old, 1, error={2: "clouds"})
+    world.serve(old, until=2)
+    world.table.resume(world.item, "second")
+    new = world.open(run="second")
+    report(new, *range(3, 10), 0)
+    report(old, 0)
+    world.serve(old, until=2)
+    assert isinstance(old.status(), TrackerSuperseded)
+    world.serve(new, until=2)
+    assert (world.item.region_success, world.item.region_error) == (9, 1)
+    assert world.item.end_time is not None
+
+
+def test_a_redrive_runs_errors_again() -> None:
+    """Failed tiles are pending in the new run, and the job is not ended any more."""
+    world = World(3)
+    coordinator = world.open()
+    report(coordinator, 0, 1, error={2: "clouds"})
+    world.serve(coordinator)
+    world.table.resume(world.item, "second", redrive=True)
+    assert world.item.end_time is None
+    assert (world.item.region_error, world.item.tracker_errors) == (0, None)
+    new = world.open(run="second")
+    report(new, 2)
+    world.serve(new, until=1)
+    assert (world.item.status, world.item.region_success) == ("SUCCESS", 3)
+
+
+def test_a_redrive_does_not_lose_a_flush_in_between() -> None:
+    """A flush after the read makes the redrive read again."""
+    world = World(3)
+    coordinator = world.open()
+    report(coordinator, 0)
+    world.serve(coordinator, until=2)
+    read = world.item
+    report(coordinator, 1)
+    world.serve(coordinator, until=2)
+    with pytest.raises(TableUnavailable, match="changed since it was read"):
+        world.table.resume(read, "second", redrive=True)
+    world.table.resume(world.item, "second", redrive=True)
+    assert world.item.region_success == 2
+
+
+def test_a_defect_of_ours_does_not_kill_the_thread(caplog: pytest.LogCaptureFixture) -> None:
+    """An unforeseen exception is logged, shown as trouble, and tried again."""
+    world = World()
+    coordinator = world.open()
+
+    def fail() -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    world.table.after_write = fail
+    report(coordinator, 1)
+    world.serve(coordinator, until=1)
+    assert "unforeseen" in str(coordinator.report(Batch.of({}, {})).trouble)
+    world.table.after_write = lambda: None
+    world.serve(coordinator, until=35)
+    assert world.item.region_success == 1
+
+
+def test_the_rate_and_the_time_left() -> None:
+    """Tiles settled a second, over the last half minute."""
+    world = World(100)
+    coordinator = world.open()
+    coordinator.step()
+    for number in range(20):
+        report(coordinator, number)
+        world.serve(coordinator, until=1)
+    seen = progress(coordinator)
+    assert seen.tiles_per_second == pytest.approx(0.95)
+    assert seen.eta_seconds == pytest.approx(80 / 0.95)

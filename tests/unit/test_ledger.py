@@ -1,0 +1,217 @@
+"""The ledger is a join-semilattice, and its encoding is exact."""
+
+from __future__ import annotations
+
+import random
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raytracker.errors import InvalidLayout, LedgerError, UnknownRegion
+from raytracker.layout import Layout
+from raytracker.ledger import MAX_REASON_BYTES, MAX_REASONS, Ledger, Outcome, clip_reason
+
+layouts = st.lists(st.integers(1, 9), min_size=1, max_size=12).map(Layout.of)
+texts = st.text(max_size=5)
+
+
+@st.composite
+def layout_and_reports(draw: st.DrawFn) -> tuple[Layout, list[tuple[int, int, str | None]]]:
+    layout = draw(layouts)
+    report = st.tuples(
+        st.integers(0, layout.tile_count - 1), st.sampled_from([1, 2]), st.none() | texts
+    )
+    return layout, draw(st.lists(report, max_size=60))
+
+
+def merged(layout: Layout, reports: list[tuple[int, int, str | None]]) -> Ledger:
+    ledger = Ledger(layout)
+    for number, outcome, reason in reports:
+        ledger.merge([(number, outcome)], {} if reason is None else {number: reason})
+    return ledger
+
+
+def counted_by_hand(ledger: Ledger) -> tuple[int, int, int, int]:
+    tiles = ledger.tile_outcomes()
+    regions = [[tiles[n] for n in numbers] for numbers in ledger.layout.regions()]
+    return (
+        sum(all(o == 2 for o in region) for region in regions),
+        sum(all(region) and 1 in region for region in regions),
+        tiles.count(2),
+        tiles.count(1),
+    )
+
+
+def counts(ledger: Ledger) -> tuple[int, int, int, int]:
+    return (ledger.region_success, ledger.region_error, ledger.tile_success, ledger.tile_error)
+
+
+@given(layout_and_reports(), st.randoms(use_true_random=False))
+def test_order_and_repetition_do_not_matter(case, rng: random.Random) -> None:
+    """Any order of the same reports, any of them repeated, gives the same ledger."""
+    layout, reports = case
+    again = reports + [rng.choice(reports) for _ in range(len(reports) and 10)]
+    rng.shuffle(again)
+    assert merged(layout, again) == merged(layout, reports)
+    assert counts(merged(layout, again)) == counts(merged(layout, reports))
+
+
+@given(layout_and_reports())
+def test_each_tile_ends_with_the_greatest_outcome(case) -> None:
+    """A success replaces an error, never the other way round."""
+    layout, reports = case
+    tiles = merged(layout, reports).tile_outcomes()
+    for number in range(layout.tile_count):
+        assert tiles[number] == max((o for n, o, _ in reports if n == number), default=0)
+
+
+@given(layout_and_reports())
+def test_counts_are_those_of_the_tiles(case) -> None:
+    """A region is settled when all its tiles are; a success if all of them succeeded."""
+    ledger = merged(*case)
+    assert counts(ledger) == counted_by_hand(ledger)
+    assert ledger.settled == (0 not in ledger.tile_outcomes())
+    assert ledger.pending() == [
+        r for r, numbers in enumerate(ledger.layout.regions())
+        if 0 in (ledger.tile_outcomes()[n] for n in numbers)
+    ]  # fmt: skip
+    assert [ledger.layout.tile_number(*key) for key in ledger.pending_tiles()] == [
+        n for n, outcome in enumerate(ledger.tile_outcomes()) if outcome == 0
+    ]
+    assert set(ledger.failed()) == {
+        r for r in range(ledger.layout.region_count) if ledger.outcome(r) is Outcome.ERROR
+    }
+
+
+@given(layout_and_reports())
+def test_merging_tells_whether_anything_changed(case) -> None:
+    """A report that tells nothing new changes nothing: it needs no flush."""
+    layout, reports = case
+    ledger = merged(layout, reports)
+    for number, outcome, reason in reports:
+        assert not ledger.merge([(number, outcome)], {} if reason is None else {number: reason})
+
+
+@given(layout_and_reports())
+def test_encoding_is_exact(case) -> None:
+    """A decoded ledger equals the encoded one in every part, also in its counts."""
+    ledger = merged(*case)
+    back = Ledger.decode(ledger.encode(), ledger.reasons())
+    assert back == ledger
+    assert counts(back) == counts(ledger)
+    assert back.pending() == ledger.pending()
+    assert len(ledger.encode()) <= Ledger.max_encoded_bytes(ledger.layout)
+
+
+@given(layout_and_reports())
+def test_a_redrive_keeps_successes_only(case) -> None:
+    """Without its errors, a ledger has the same successes and is pending elsewhere."""
+    ledger = merged(*case)
+    redriven = ledger.without_errors()
+    assert redriven.tile_outcomes() == bytes(o if o == 2 else 0 for o in ledger.tile_outcomes())
+    assert counts(redriven) == counted_by_hand(redriven)
+    assert redriven.reasons() == {}
+
+
+def test_large_layouts_encode_and_count() -> None:
+    """Regions of more tiles than a byte or two can count."""
+    for sizes in ([1] * 700, [300] * 3, [70_000, 2], [1, 5, 1, 256]):
+        ledger = Ledger(Layout.of(sizes))
+        rng = random.Random(len(sizes))
+        ledger.merge([(n, rng.choice((1, 2))) for n in range(ledger.layout.tile_count)], {})
+        assert counts(ledger) == counted_by_hand(ledger)
+        assert Ledger.decode(ledger.encode()) == ledger
+
+
+def test_outcomes_take_two_bits_a_tile() -> None:
+    """Incompressible outcomes of a million tiles fit into 250 KB and a little."""
+    ledger = Ledger(Layout.of(1_000_000))
+    assert Ledger.max_encoded_bytes(ledger.layout) < 250_100
+
+
+@given(st.binary(max_size=80))
+def test_garbage_is_refused(data: bytes) -> None:
+    """Bytes that are no ledger raise LedgerError, and nothing else."""
+    with pytest.raises(LedgerError):
+        Ledger.decode(data)
+
+
+@given(layout_and_reports(), st.data())
+def test_a_damaged_ledger_is_refused(case, data: st.DataObject) -> None:
+    """One flipped bit, or a byte missing at the end, is noticed."""
+    encoded = bytearray(merged(*case).encode())
+    with pytest.raises(LedgerError):
+        Ledger.decode(bytes(encoded[: data.draw(st.integers(0, len(encoded) - 1))]))
+    encoded[data.draw(st.integers(0, len(encoded) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(LedgerError):
+        Ledger.decode(bytes(encoded))
+
+
+def _with_body(body: bytes, version: int = 1, coding: int = 0) -> bytes:
+    return b"RTL" + bytes([version, coding]) + zlib.crc32(body, coding).to_bytes(4, "little") + body
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (_with_body(b"\x01\x02\x01\x00", version=9), "version 9"),
+        (_with_body(b"no zlib", coding=1), "damaged"),
+        (_with_body(b"\x01\x02\x01"), "0 bytes of outcomes"),
+        (_with_body(b"\x01\x02\x01\x0f"), "tile 0"),
+        (_with_body(b"\x01\x02\x00\x00"), "0 tiles"),
+        (_with_body(b"\x01\x82"), "truncated"),
+    ],
+)
+def test_an_unreadable_ledger_says_why(data: bytes, text: str) -> None:
+    """The message names what is wrong."""
+    with pytest.raises(LedgerError, match=text):
+        Ledger.decode(data)
+
+
+@pytest.mark.parametrize("regions", [0, -3, [], [3, 0], [4, -1]])
+def test_an_empty_layout_is_refused(regions: int | list[int]) -> None:
+    """An image has a region at least, a region a tile."""
+    with pytest.raises(InvalidLayout):
+        Layout.of(regions)
+
+
+@given(layouts)
+def test_tiles_are_numbered_region_by_region(layout: Layout) -> None:
+    """`tile_number` and `locate` are each other's inverse, and cover all tiles in order."""
+    keys = [(r, t) for r, numbers in enumerate(layout.regions()) for t in range(len(numbers))]
+    assert [layout.tile_number(*key) for key in keys] == list(range(layout.tile_count))
+    assert [layout.locate(number) for number in range(layout.tile_count)] == keys
+    assert Layout.decode(layout.encode()) == layout
+
+
+def test_unknown_regions_and_tiles_are_named() -> None:
+    """The message says which there are."""
+    layout = Layout.of([3, 2])
+    with pytest.raises(UnknownRegion, match=r"region 2: .* 0 to 1"):
+        layout.tiles(2)
+    with pytest.raises(UnknownRegion, match="region -1"):
+        layout.tiles(-1)
+    with pytest.raises(UnknownRegion, match=r"tile 2 of region 1: it has tiles 0 to 1"):
+        layout.tile_number(1, 2)
+    with pytest.raises(UnknownRegion, match=r"tile 5"):
+        Ledger(layout).merge([(5, 2)], {})
+
+
+def test_reasons_are_bounded() -> None:
+    """The lowest 100 tile numbers keep their reason, each cut to 200 bytes between characters."""
+    ledger = Ledger(Layout.of(500))
+    ledger.merge([(n, 1) for n in range(500)], {n: "é" * 300 for n in reversed(range(500))})
+    assert sorted(ledger.reasons()) == list(range(MAX_REASONS))
+    assert all(len(text.encode()) == MAX_REASON_BYTES for text in ledger.reasons().values())
+    assert clip_reason("a" + "é" * 300).encode() == b"a" + "é".encode() * 99
+    assert ledger.failed()[499] == "no reason kept"
+
+
+def test_the_reason_of_a_region_is_that_of_a_failed_tile() -> None:
+    """A tile that succeeded in the end does not speak for its region."""
+    ledger = Ledger(Layout.of([3]))
+    ledger.merge([(0, 1), (1, 1), (2, 2)], {0: "flaky", 1: "broken"})
+    ledger.merge([(0, 2)], {})
+    assert ledger.failed() == {0: "broken"}

@@ -1,0 +1,214 @@
+"""The protocol as a whole, under every disorder that the network and the cluster can make.
+
+Reporters, coordinators, takeovers, restarts and resumes against a table that loses, repeats and
+reorders requests; no Ray, no network, simulated time. The oracle knows what was reported.
+"""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from raytracker.actor import Spec
+from raytracker.coordinator import Ack, Batch, Coordinator
+from raytracker.job_table import JobItem
+from raytracker.layout import Layout
+from raytracker.ledger import Outcome
+from raytracker.reporter import _Held
+from raytracker.run_table import ledger_of
+from tests.support.simulated_table import SimulatedClock, SimulatedTable
+
+FATES = st.sampled_from(["ok", "ok", "ok", "lose_request", "lose_response", "hold_back", "refuse"])
+
+
+class Protocol(RuleBasedStateMachine):
+    """One image; one run at a time that counts, and leftovers of the runs before."""
+
+    @initialize(sizes=st.lists(st.integers(1, 3), min_size=1, max_size=4))
+    def start(self, sizes: list[int]) -> None:
+        self.table = SimulatedTable()
+        self.clock = SimulatedClock()
+        self.layout = Layout.of(sizes)
+        self.rng = random.Random(0)
+        self.runs = self.takeovers = 0
+        self.coordinators: list[Coordinator] = []
+        self.reporters: list[_Held] = []
+        self.table.start(JobItem(image_id="scene"), run=self._new_run(), layout=self.layout)
+        self.known = bytearray(self.layout.tile_count)  # the oracle: best outcome reported
+        self.seen = bytes(self.layout.tile_count)  # the item at the last look
+        self._open()
+
+    def _new_run(self) -> str:
+        self.runs += 1
+        return str(self.runs)
+
+    def _open(self) -> None:
+        """A process that serves the current run starts, and is the one that callers find."""
+        self.coordinators.append(
+            Coordinator("scene", str(self.runs), self.table, clock=self.clock, rng=self.rng)
+        )
+        spec = Spec("scene", str(self.runs), self.table)
+        if not self.reporters or self.reporters[-1].spec.run != spec.run:
+            self.reporters += [_Held(spec), _Held(spec)]
+
+    def _tiles(self) -> bytes:
+        return ledger_of(JobItem.from_ddb(self.table.items["scene"])).tile_outcomes()
+
+    @rule(which=st.integers(0, 1), seed=st.integers(0, 99), outcome=st.sampled_from([1, 2]))
+    def report(self, which: int, seed: int, outcome: int) -> None:
+        number = seed % self.layout.tile_count
+        self.reporters[-1 - which].add([(number, outcome)], {number: "because"})
+        self.known[number] = max(self.known[number], outcome)
+
+    @rule(which=st.integers(0, 1), seed=st.integers(0, 99), fates=st.lists(FATES, max_size=2))
+    def report_send_and_step(self, which: int, seed: int, fates: list[str]) -> None:
+        """The usual course, so that runs come far between the disorders."""
+        self.report(which, seed, 1 + seed % 2)
+        held, host = self.reporters[-1 - which], self.coordinators[-1]
+        if held.fault or host.moved:
+            return
+        self._send(held, host)
+        self._step(host, fates)
+        if not held.fault and not host.moved:
+            self._send(held, host)
+
+    @rule(data=st.data(), lost=st.sampled_from(["", "", "", "request", "response"]))
+    def send(self, data: st.DataObject, lost: str) -> None:
+        """Any reporter, also one of an older run, calls a process of its run."""
+        held = data.draw(st.sampled_from(self.reporters))
+        hosts = [c for c in self.coordinators if c.run == held.spec.run and not c.moved]
+        if not hosts or held.fault:
+            return
+        # The newest, as a rule; rarely a leftover that does not know yet that it is one.
+        host = hosts[-1] if data.draw(st.integers(0, 4)) else data.draw(st.sampled_from(hosts))
+        self._send(held, host, lost)
+
+    def _send(self, held: _Held, host: Coordinator, lost: str = "") -> Ack | None:
+        batch = held.take()
+        reasons = {n: held.reasons[n] for n in batch if n in held.reasons}
+        ack = None if lost == "request" else host.report(Batch.of(batch, reasons))
+        if ack is None or lost:
+            held.send_all_again()
+            return None
+        before = dict(held.outcomes)
+        held.acknowledge(ack, batch)
+        if not ack.fault and held.spec.run == str(self.runs):
+            tiles = self._tiles()
+            for number, outcome in before.items():
+                if number not in held.outcomes:
+                    assert tiles[number] >= outcome, f"tile {number} let go, and not durable"
+        return ack
+
+    @rule(data=st.data(), fates=st.lists(FATES, min_size=1, max_size=2))
+    def step(self, data: st.DataObject, fates: list[str]) -> None:
+        """A process does what is due, its requests meeting their fates."""
+        self._step(data.draw(st.sampled_from(self.coordinators)), fates)
+
+    def _step(self, coordinator: Coordinator, fates: list[str]) -> None:
+        due = coordinator.due()
+        if due is None:
+            return
+        self.clock.now = max(self.clock.now, min(due, self.clock.now + 60))
+        self.table.fates.extend(fates)
+        coordinator.step()
+        self.table.fates.clear()
+
+    @rule(data=st.data())
+    def arrive_late(self, data: st.DataObject) -> None:
+        if self.table.held_back:
+            self.table.deliver(data.draw(st.integers(0, len(self.table.held_back) - 1)))
+
+    # Disorders of this kind are bounded: a run or a process that never lives long shows little.
+
+    @precondition(lambda self: self.takeovers < 4)
+    @rule()
+    def lose_the_process(self) -> None:
+        """The newest process dies, and Ray starts another; what it had merged is gone."""
+        self.takeovers += 1
+        self.coordinators.pop()
+        self._open()
+
+    @precondition(lambda self: self.takeovers < 4)
+    @rule()
+    def leave_a_leftover(self) -> None:
+        """The newest process is cut off but lives, and Ray starts another."""
+        self.takeovers += 1
+        self._open()
+
+    @precondition(lambda self: self.runs < 3)
+    @rule(redrive=st.booleans(), answer=st.sampled_from(["ok", "lose_response"]))
+    def resume(self, redrive: bool, answer: str) -> None:
+        read = JobItem.from_ddb(self.table.items["scene"])
+        run = self._new_run()
+        self.table.fates.append(answer)
+        try:
+            self.table.resume(read, run, redrive=redrive)
+        except Exception:
+            self.table.resume(read, run, redrive=redrive)
+        # What the reporters of the old run hold is not of this run: its tasks run again.
+        self.known = bytearray(self._tiles())
+        self.seen = bytes(self.known)
+        self._open()
+
+    @precondition(lambda self: self.runs < 3)
+    @rule()
+    def restart(self) -> None:
+        read = JobItem.from_ddb(self.table.items["scene"])
+        run = self._new_run()
+        self.table.start(
+            JobItem(image_id="scene"), run=run, layout=self.layout, replacing=read
+        )
+        self.known = bytearray(self.layout.tile_count)
+        self.seen = bytes(self.known)
+        self._open()
+
+    @invariant()
+    def nothing_is_invented_or_lost(self) -> None:
+        if not hasattr(self, "known"):
+            return
+        tiles = self._tiles()
+        assert all(a <= b for a, b in zip(tiles, self.known, strict=True)), "never reported"
+        assert all(a >= b for a, b in zip(tiles, self.seen, strict=True)), "was durable, and is gone"
+        self.seen = tiles
+        item = self.table.items["scene"]
+        ledger = ledger_of(JobItem.from_ddb(item))
+        assert item["region_success"] == ledger.region_success
+        assert item["region_error"] == ledger.region_error
+        assert ("end_time" in item) <= ledger.settled
+
+    def teardown(self) -> None:
+        """The network heals; every process does what is left to do; the item is right."""
+        if not hasattr(self, "known"):
+            return
+        while self.table.held_back:
+            self.table.deliver()
+        for _ in range(60):
+            for coordinator in self.coordinators:
+                while (due := coordinator.due()) is not None and due <= self.clock.now:
+                    coordinator.step()
+            self.nothing_is_invented_or_lost()
+            newest = self.coordinators[-1]
+            for held in self.reporters[-2:]:
+                if newest.moved:
+                    self._open()
+                    newest = self.coordinators[-1]
+                self._send(held, newest)
+            self.clock.now += 2
+        assert not any(held.outcomes for held in self.reporters[-2:]), "held for ever"
+        item = self.table.items["scene"]
+        assert self._tiles() == bytes(self.known)
+        if Outcome.PENDING not in self.known:
+            assert item["end_time"]
+            assert item["region_success"] + item["region_error"] == item["region_count"]
+
+
+TestProtocol = Protocol.TestCase
+TestProtocol.settings = settings(
+    max_examples=150,
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
