@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +83,8 @@ class _ImageActor:
         self._wake()
         return ack
 
-    def cancel(self, spec: Spec) -> None:
-        self._open(spec).cancel()
+    def end(self, spec: Spec, state: str) -> None:
+        self._open(spec).end(state)
         self._wake()
 
     def status(self, spec: Spec) -> Progress | RaytrackerError | None:
@@ -183,8 +184,34 @@ def cluster() -> tuple[str, str]:
     return context.get_node_id(), context.get_job_id()
 
 
+# Ray's local mode has one current actor for the whole process, and aborts when a thread calls an
+# actor while a task runs. There the images are hosted by plain objects, called without Ray.
+_hosts_here: dict[str, _ImageActor] = {}
+
+
+def call(handle: Any, method: str, *args: object) -> Future[Any]:
+    """Calls a method of an image's actor; the future has its answer, or Ray's error.
+
+    Args:
+        handle: What `find` or `find_or_start` returned.
+        method: The method's name.
+        args: Its arguments.
+    """
+    if not isinstance(handle, _ImageActor):
+        future: Future[Any] = getattr(handle, method).remote(*args).future()
+        return future
+    future = Future()
+    try:
+        future.set_result(getattr(handle, method)(*args))
+    except Exception as err:
+        future.set_exception(err)
+    return future
+
+
 def find(spec: Spec) -> Any | None:
     """Returns a handle of the image's actor, or None where none is alive."""
+    if _in_local_mode():
+        return _hosts_here.get(spec.actor_name)
     try:
         return ray.get_actor(spec.actor_name, namespace=NAMESPACE)
     except ValueError:
@@ -193,6 +220,8 @@ def find(spec: Spec) -> Any | None:
 
 def find_or_start(spec: Spec) -> Any:
     """Returns a handle of the image's actor, which is started where none is alive."""
+    if _in_local_mode():
+        return _hosts_here.setdefault(spec.actor_name, _ImageActor())
     # Detached: a handle got by name is weak, and an actor that belongs to the task which happened
     # to start it would die with that task. On the head node, which outlives the workers.
     head = {HEAD_NODE: 0.001} if HEAD_NODE in ray.cluster_resources() else {}
@@ -218,6 +247,6 @@ def in_worker() -> bool:
 
 
 def _in_local_mode() -> bool:
-    """Whether the actor shares the driver's process, which it must not end."""
+    """Whether the whole cluster is this process."""
     # Ray 2.54 took local mode away, and later its constant.
     return bool(ray.get_runtime_context().worker.mode == getattr(ray, "LOCAL_MODE", None))

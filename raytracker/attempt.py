@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 
 import ray
 
 from .actor import Spec, in_worker
+from .errors import TaskTimeout
+
+GRACE_SECONDS = 5.0
 
 
 @dataclass(eq=False)
@@ -40,6 +47,33 @@ def running(spec: Spec) -> Iterator[Attempt]:
         yield attempt
     finally:
         _attempts.remove(attempt)
+
+
+@contextmanager
+def limited(timeout: float | None) -> Iterator[None]:
+    """Raises TaskTimeout in the block when it takes longer than `timeout` seconds.
+
+    A block that does not come back to Python, such as a call into C, is not interrupted by that:
+    some seconds later the whole worker process ends, and Ray reports it as crashed.
+    """
+    if timeout is None or threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread only, where a worker runs its tasks
+        return
+
+    def expire(number: int, frame: FrameType | None) -> None:
+        raise TaskTimeout(f"the task took longer than {timeout:g} s")
+
+    last_resort = threading.Timer(timeout + GRACE_SECONDS, os._exit, (1,))
+    last_resort.daemon = True
+    before = signal.signal(signal.SIGALRM, expire)
+    last_resort.start()
+    signal.setitimer(signal.ITIMER_REAL, timeout)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        last_resort.cancel()
+        signal.signal(signal.SIGALRM, before)
 
 
 def current(spec: Spec) -> Attempt | None:

@@ -1,7 +1,7 @@
 """One image in one process: its ledger, the claim on its item, and the flushes.
 
 The coordinator knows the job table but not Ray. Whoever hosts it calls `report`, `status` and
-`cancel` from anywhere (they never wait for DynamoDB), and `step` from one thread at a time,
+`end` from anywhere (they never wait for DynamoDB), and `step` from one thread at a time,
 whenever `due` says so. Time is passed in, so that tests can simulate it.
 """
 
@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol
 
 from .errors import (
     JobCancelled,
+    JobStopped,
     JobVanished,
     LedgerError,
     RaytrackerError,
@@ -91,6 +92,13 @@ class Ack(NamedTuple):
     trouble: RaytrackerError | None
 
 
+def ended_early(image_id: str, state: str) -> RaytrackerError:
+    """Returns what a report to a job that was cancelled or stopped raises."""
+    if state == "STOPPED":
+        return JobStopped(f"image {image_id!r} was stopped: too many of its tasks failed")
+    return JobCancelled(f"image {image_id!r} was cancelled; it takes no more reports")
+
+
 class Coordinator:
     """Collects the outcomes of one image and makes them durable.
 
@@ -134,7 +142,7 @@ class Coordinator:
         self._state: str | None = None  # what the counts can't say
         self._ended_durably = False
         self._urgent = False
-        self._cancel_wanted = False
+        self._end_as: str | None = None  # CANCELLED or STOPPED, once somebody wants that
         self._fault: RaytrackerError | None = None
         self._trouble: RaytrackerError | None = None
         self.moved = False
@@ -163,7 +171,7 @@ class Coordinator:
         """
         with self._lock:
             self.last_used = self._clock.monotonic()
-            fault = self._fault or self._cancelled()
+            fault = self._fault or self._ended_early()
             if fault is None and batch:
                 if self._ledger is None:
                     self._early.append(batch)
@@ -173,11 +181,15 @@ class Coordinator:
             self._urgent |= urgent and self._dirty()
             return Ack(self.owner, self._received, self._durable, fault, self._trouble)
 
-    def cancel(self) -> None:
-        """Ends the job as it stands; `status` shows when that is durable."""
+    def end(self, state: str) -> None:
+        """Ends the job as it stands, as CANCELLED or STOPPED; `status` shows when it is durable.
+
+        A job that has ended stays as it is.
+        """
         with self._lock:
             self.last_used = self._clock.monotonic()
-            self._cancel_wanted = not self._ended_durably
+            if not self._ended_durably:
+                self._end_as = self._end_as or state
 
     def status(self) -> Progress | RaytrackerError:
         """Returns how far the image has come, or why that cannot be told.
@@ -271,7 +283,8 @@ class Coordinator:
             self._state = job.tracker_state
             self._start_time, self._end_time = job.start_time, job.end_time
             self._ended_durably = job.end_time is not None
-            self._cancel_wanted &= not self._ended_durably
+            if self._ended_durably:
+                self._end_as = None
             self._last_write = self._clock.monotonic()
             self._not_before = self._last_write
             changed = False
@@ -288,8 +301,8 @@ class Coordinator:
             mark = self._received
             tiles, reasons = ledger.tile_outcomes(), ledger.reasons()
             success, error = ledger.region_success, ledger.region_error
-            if self._cancel_wanted and not self._state and not ledger.settled:
-                self._state = "CANCELLED"
+            if not ledger.settled:
+                self._state = self._state or self._end_as
             ends = ledger.settled or self._state is not None
             now = int(self._clock.time() * 1000)
             if ends and self._end_time is None:
@@ -315,7 +328,8 @@ class Coordinator:
         with self._lock:
             self._durable = mark
             self._ended_durably = ends
-            self._cancel_wanted &= not ends
+            if ends:
+                self._end_as = None
             self._last_write = started
             self._not_before = started
             self._interval = max(self._flush_interval, wcu / self._max_wcu_per_second)
@@ -336,12 +350,11 @@ class Coordinator:
     def _wants_end(self) -> bool:
         ledger = self._ledger
         settled = ledger is not None and ledger.settled
-        return (self._cancel_wanted or settled) and not self._ended_durably
+        return (self._end_as is not None or settled) and not self._ended_durably
 
-    def _cancelled(self) -> RaytrackerError | None:
-        if self._cancel_wanted or self._state:
-            return JobCancelled(f"image {self.image_id!r} was cancelled; it takes no more reports")
-        return None
+    def _ended_early(self) -> RaytrackerError | None:
+        state = self._state or self._end_as
+        return None if state is None else ended_early(self.image_id, state)
 
     def _unclaimed(self) -> RaytrackerError:
         return TableUnavailable(f"image {self.image_id!r}: its item is not claimed yet")
@@ -380,5 +393,6 @@ class Coordinator:
                 region_error=ledger.region_error,
                 tracker_state=self._state,
             ).status,
+            ended_early=self._state,
             trouble=str(self._trouble) if self._trouble else None,
         )

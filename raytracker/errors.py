@@ -82,6 +82,18 @@ class JobCancelled(RaytrackerError):
     """The job was cancelled; it takes no more reports."""
 
 
+class JobStopped(JobCancelled):
+    """More tasks failed than were tolerated; the job has ended and takes no more reports."""
+
+
+class ImageStalled(RaytrackerError):
+    """Nothing runs and nothing is reported any more, but regions are pending."""
+
+
+class TaskTimeout(RaytrackerError, TimeoutError):
+    """A task took longer than it may."""
+
+
 class LedgerError(RaytrackerError, ValueError):
     """An item's ledger cannot be read: it is damaged, or a later version wrote it."""
 

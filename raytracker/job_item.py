@@ -120,10 +120,12 @@ class JobItem(DDBItem):
         """STARTED, IN_PROGRESS, SUCCESS, PARTIAL or FAILED, as OSML derives them; or CANCELLED.
 
         An item that ended before all its regions were settled is FAILED: so ends OSML an image that
-        it could not open.
+        it could not open. So is one that was stopped, with `tracker_state` STOPPED.
         """
-        if self.tracker_state:
-            return self.tracker_state
+        if self.tracker_state == "CANCELLED":
+            return "CANCELLED"
+        if self.tracker_state == "STOPPED":
+            return "FAILED"
         success, error = self.region_success or 0, self.region_error or 0
         if self.region_count is not None and success + error >= self.region_count:
             if success >= self.region_count:

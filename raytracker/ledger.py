@@ -201,7 +201,7 @@ class Ledger:
         ]
 
     def without_errors(self) -> Ledger:
-        """Returns a ledger in which every failed tile is pending again: what a redrive starts from."""
+        """Returns a ledger with every failed tile pending again: what a redrive starts from."""
         kept = self._tiles.replace(bytes([Outcome.ERROR]), bytes([Outcome.PENDING]))
         return self._from(self.layout, kept, {})
 

@@ -23,6 +23,7 @@ class Progress:
         tiles_per_second: Tiles settled a second, over the last half minute.
         eta_seconds: Seconds until all are settled at this rate; None where it cannot be told.
         status: STARTED, IN_PROGRESS, SUCCESS, PARTIAL, FAILED, CANCELLED, as `JobItem.status`.
+        ended_early: CANCELLED or STOPPED (more tasks failed than were tolerated), or None.
         trouble: Why nothing becomes durable at present, where that will not heal by itself.
     """
 
@@ -38,4 +39,5 @@ class Progress:
     tiles_per_second: float
     eta_seconds: float | None
     status: str
+    ended_early: str | None = None
     trouble: str | None = None

@@ -249,14 +249,14 @@ class Reporter:
     def _send(self, held: _Held, batch: dict[int, int], reasons: Mapping[int, str]) -> None:
         handle = self.actor(held.spec, start=True)
         assert handle is not None
-        if held.pin is None:
+        if held.pin is None and actor.in_worker():
             held.pin = ray.put(b"")  # Ray does not end an idle worker that owns an object
-        reference = handle.report.remote(held.spec, Batch.of(batch, reasons), held.urgent)
+        answer = actor.call(handle, "report", held.spec, Batch.of(batch, reasons), held.urgent)
 
         def answered(future: Future[Ack]) -> None:
             self._sent(held, batch, future.exception() or future.result())
 
-        reference.future().add_done_callback(answered)
+        answer.add_done_callback(answered)
 
     def _sent(self, held: _Held, batch: dict[int, int], answer: Ack | BaseException) -> None:
         """Notes what became of a batch."""

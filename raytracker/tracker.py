@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import TimeoutError as FutureTimeoutError  # its own before Python 3.11
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import RayError
 
 from . import attempt
-from .actor import Spec
+from .actor import Spec, call
+from .coordinator import ended_early
 from .errors import (
     ActorUnavailable,
     ImageExists,
-    JobCancelled,
+    ImageStalled,
     JobVanished,
     RayNotInitialized,
     RaytrackerError,
@@ -33,7 +36,7 @@ from .image_request import ImageRequest
 from .job_table import JobItem, JobTable, check_image_id
 from .layout import Layout
 from .ledger import Ledger, Outcome
-from .mapper import Key, Results
+from .mapper import Key, Results, Tolerance
 from .mapper import reason as reason_of
 from .progress import Progress
 from .reporter import reporter
@@ -46,6 +49,8 @@ POLL_SECONDS = 0.03
 TABLE_POLL_SECONDS = 1.0
 
 T = TypeVar("T")
+
+_maps_lock = threading.Lock()
 
 
 class ImageTracker:
@@ -67,6 +72,7 @@ class ImageTracker:
         self.image_id = spec.image_id
         self.run = spec.run
         self.table = spec.table
+        self._maps = 0  # calls of map_unordered that are under way here
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, (self._spec, self._layout.encode())
@@ -231,7 +237,7 @@ class ImageTracker:
         """
         numbers = self._numbers(region, tile)
         outcome = Outcome.ERROR if error else Outcome.SUCCESS
-        self._report({number: outcome for number in numbers}, reason if error else None)
+        self._report(dict.fromkeys(numbers, outcome), reason if error else None)
 
     @contextmanager
     def region(self, region: int, *, retries: int = 0) -> Iterator[None]:
@@ -292,6 +298,10 @@ class ImageTracker:
         remote_function: Any,
         items: Iterable[tuple[Key, tuple[Any, ...]]],
         max_in_flight: int | None = None,
+        *,
+        timeout: float | None = None,
+        tolerated_failure_count: int | None = None,
+        tolerated_failure_percentage: float | None = None,
     ) -> Results:
         """Runs a Ray task for each item, and reports its region or tile when it has finished.
 
@@ -304,6 +314,11 @@ class ImageTracker:
             items: (key, args) pairs, read lazily; a key is a region, or (region, tile).
             max_in_flight: How many tasks are submitted and not finished, at most; None: four for
                 each CPU of the cluster.
+            timeout: Seconds that an attempt of a task may take, from when it begins to run; it is
+                then interrupted, and an error with that reason unless Ray tries it again.
+            tolerated_failure_count: So many tasks may fail; one more, and the job is stopped as it
+                stands, durably: what is in flight is cancelled, and JobStopped raised.
+            tolerated_failure_percentage: The same, in percent of the image's tiles.
 
         Yields:
             (key, result, error), in the order in which tasks finish; error is None, or the
@@ -312,8 +327,17 @@ class ImageTracker:
         Raises:
             UnknownRegion: An item's key is none of the image's.
             TypeError: The function is not a remote one, or returns several objects.
+            ValueError: A limit is out of its range.
+            JobStopped: More tasks failed than were tolerated.
         """
-        return Results(self, remote_function, items, max_in_flight)
+        return Results(
+            self,
+            remote_function,
+            items,
+            max_in_flight=max_in_flight,
+            timeout=timeout,
+            tolerance=Tolerance(tolerated_failure_count, tolerated_failure_percentage),
+        )
 
     # --- looking ---
 
@@ -375,22 +399,27 @@ class ImageTracker:
         """
         reporter().flush(self._spec, timeout)
 
-    def wait(self, timeout: float | None = None) -> JobItem:
-        """Waits until every region is settled and durable, or the job was cancelled.
+    def wait(self, timeout: float | None = None, *, stall_timeout: float | None = 60.0) -> JobItem:
+        """Waits until every region is settled and durable, or the job was cancelled or stopped.
 
         Args:
             timeout: Seconds to wait; None: as long as it takes.
+            stall_timeout: Seconds without progress, while all CPUs of the cluster are free and no
+                `map_unordered` of this tracker is under way, after which nothing can come any
+                more; None: wait on.
 
         Returns:
             The ended job item.
 
         Raises:
-            WaitTimeout: It was not so in time; the text names pending regions.
+            WaitTimeout: It was not so in time; the text names the pending regions.
+            ImageStalled: Nothing runs, and nothing came for so long; the text names the regions.
             TableError: DynamoDB refuses the flush.
             TrackerSuperseded, JobVanished, LedgerError: What ended this run.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         read_at = 0.0
+        stall = _Stall(self, stall_timeout)
         while True:
             status = self._ask("status")
             if isinstance(status, RaytrackerError):
@@ -403,17 +432,21 @@ class ImageTracker:
                     if item.end_time is not None:
                         return item
                     read_at = time.monotonic() + TABLE_POLL_SECONDS
-            elif status.durable and (not status.tile_pending or status.status == "CANCELLED"):
+            elif status.durable and (not status.tile_pending or status.ended_early):
                 return self._read()
             elif status.trouble:
                 self.flush()  # raises what the trouble is, or finds it healed
             if deadline is not None and time.monotonic() >= deadline:
                 pending = self.pending()
-                raise WaitTimeout(
-                    f"image {self.image_id!r}: {len(pending)} of {self._layout.region_count} "
-                    f"regions are not settled after {timeout:g} s, the first of them {pending[:10]}"
-                )
+                raise WaitTimeout(f"{self._missing(pending)} after {timeout:g} s")
+            stall.look(status)
             time.sleep(POLL_SECONDS)
+
+    def _missing(self, pending: list[int]) -> str:
+        return (
+            f"image {self.image_id!r}: {len(pending)} of {self._layout.region_count} regions are "
+            f"not settled, the first of them {pending[:10]},"
+        )
 
     def cancel(self, timeout: float = 30) -> None:
         """Ends the job as it stands; durable when it returns. Later reports raise JobCancelled.
@@ -428,23 +461,24 @@ class ImageTracker:
             WaitTimeout: It was not durable in time.
             TrackerSuperseded, JobVanished, LedgerError: What ended this run.
         """
+        self._end("CANCELLED", timeout)
+
+    def _end(self, state: str, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         self._deliver()
         while True:
             # Told again until it shows: an actor that died meanwhile has forgotten it.
-            self._ask("cancel", start=True)
+            self._ask("end", state, start=True)
             status = self._ask("status")
             if isinstance(status, RaytrackerError) and not isinstance(status, TableUnavailable):
                 raise status
             if isinstance(status, Progress) and status.durable:
-                if status.status == "CANCELLED":
-                    fault = f"image {self.image_id!r} was cancelled; it takes no more reports"
-                    reporter().fail(self._spec, JobCancelled(fault))
-                    return
-                if not status.tile_pending:
+                if status.ended_early:
+                    reporter().fail(self._spec, ended_early(self.image_id, status.ended_early))
+                if status.ended_early or not status.tile_pending:
                     return
             if time.monotonic() >= deadline:
-                raise WaitTimeout(f"image {self.image_id!r}: not cancelled after {timeout:g} s")
+                raise WaitTimeout(f"image {self.image_id!r}: not {state} after {timeout:g} s")
             time.sleep(POLL_SECONDS)
 
     def __enter__(self) -> ImageTracker:
@@ -464,6 +498,10 @@ class ImageTracker:
             # The block's own exception tells more; what was not durable runs again in a resume.
 
     # --- inside ---
+
+    def _mapping(self, change: int) -> None:
+        with _maps_lock:
+            self._maps += change
 
     def _look(self, method: str) -> Any:
         """Asks the actor, once it has what this process reported; None where only the item tells.
@@ -486,7 +524,7 @@ class ImageTracker:
         if ray.is_initialized():
             reporter().deliver(self._spec, CALL_SECONDS)
 
-    def _ask(self, method: str, *, start: bool = False) -> Any:
+    def _ask(self, method: str, *args: Any, start: bool = False) -> Any:
         """Calls the actor; None where there is none, or it does not answer just now."""
         if not ray.is_initialized():
             if start:
@@ -496,8 +534,8 @@ class ImageTracker:
             handle = reporter().actor(self._spec, start=start)
             if handle is None:
                 return None
-            return ray.get(getattr(handle, method).remote(self._spec), timeout=CALL_SECONDS)
-        except (RayError, GetTimeoutError) as err:
+            return call(handle, method, self._spec, *args).result(timeout=CALL_SECONDS)
+        except (RayError, TimeoutError, FutureTimeoutError) as err:
             reporter().forget_actor(self._spec)
             if start:
                 raise ActorUnavailable(f"image {self.image_id!r}: {err}") from err
@@ -510,6 +548,48 @@ class ImageTracker:
         if item.tracker_run != self.run:
             raise TrackerSuperseded(f"image {self.image_id!r} was taken over by another run")
         return item
+
+
+class _Stall:
+    """Notices that an image gets no further although nothing runs."""
+
+    def __init__(self, tracker: ImageTracker, timeout: float | None) -> None:
+        self._tracker = tracker
+        self._timeout = timeout
+        self._seen: object = None
+        self._since = self._looked = time.monotonic()
+
+    def look(self, status: object) -> None:
+        """Notes how it stands.
+
+        Raises:
+            ImageStalled: It has stood so for too long.
+        """
+        now = time.monotonic()
+        if self._timeout is None or now - self._looked < min(1.0, self._timeout / 10):
+            return
+        self._looked = now
+        seen = (status.tile_success, status.tile_error) if isinstance(status, Progress) else None
+        if seen != self._seen or self._tracker._maps or _something_runs():
+            self._seen, self._since = seen, now
+        elif now - self._since > self._timeout:
+            pending = self._tracker.pending()
+            if pending:
+                raise ImageStalled(
+                    f"{self._tracker._missing(pending)} nothing runs in the cluster, and nothing "
+                    f"was reported for {self._timeout:g} s: resume it, or run these regions again"
+                )
+
+
+def _something_runs() -> bool:
+    if not ray.is_initialized():
+        return True  # and cannot be seen from here
+    free = ray.available_resources()
+    return any(
+        free.get(name, 0.0) < count
+        for name, count in ray.cluster_resources().items()
+        if name in ("CPU", "GPU")
+    )
 
 
 def _unpickle(spec: Spec, layout: bytes) -> ImageTracker:
@@ -565,6 +645,7 @@ def _progress_of(item: JobItem) -> Progress:
         tiles_per_second=0.0,
         eta_seconds=None if pending else 0.0,
         status=item.status,
+        ended_early=item.tracker_state,
     )
 
 

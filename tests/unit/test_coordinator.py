@@ -50,7 +50,7 @@ class World:
 
 def report(coordinator: Coordinator, *success: int, error: dict[int, str] | None = None) -> Ack:
     error = error or {}
-    outcomes = {n: 2 for n in success} | {n: 1 for n in error}
+    outcomes = dict.fromkeys(success, 2) | dict.fromkeys(error, 1)
     return coordinator.report(Batch.of(outcomes, error))
 
 
@@ -338,7 +338,7 @@ def test_cancel_ends_the_job_as_it_stands() -> None:
     coordinator = world.open()
     coordinator.step()
     report(coordinator, 1, error={2: "clouds"})
-    coordinator.cancel()
+    coordinator.end("CANCELLED")
     refused = report(coordinator, 3)
     assert isinstance(refused.fault, JobCancelled)
     assert not progress(coordinator).durable
@@ -360,7 +360,7 @@ def test_cancelling_an_ended_job_changes_nothing() -> None:
     report(coordinator, 0, 1)
     world.serve(coordinator)
     writes = len(world.table.writes)
-    coordinator.cancel()
+    coordinator.end("CANCELLED")
     world.serve(coordinator)
     assert world.item.status == "SUCCESS"
     assert len(world.table.writes) == writes

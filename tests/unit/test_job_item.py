@@ -133,7 +133,7 @@ def test_the_ledger_is_not_printed() -> None:
         ({"end_time": 1, "region_count": 4, "region_success": 1, "region_error": 0}, "FAILED"),
         ({"region_count": Decimal(4), "region_success": Decimal(4)}, "SUCCESS"),
         ({"region_count": 4, "region_success": 4, "tracker_state": "CANCELLED"}, "CANCELLED"),
-        ({"tracker_state": "STOPPED"}, "STOPPED"),
+        ({"tracker_state": "STOPPED"}, "FAILED"),
     ],
 )
 def test_status(attributes: dict[str, Any], status: str) -> None:

@@ -202,7 +202,7 @@ def test_unknown_regions_and_tiles_are_named() -> None:
 def test_reasons_are_bounded() -> None:
     """The lowest 100 tile numbers keep their reason, each cut to 200 bytes between characters."""
     ledger = Ledger(Layout.of(500))
-    ledger.merge([(n, 1) for n in range(500)], {n: "é" * 300 for n in reversed(range(500))})
+    ledger.merge([(n, 1) for n in range(500)], dict.fromkeys(reversed(range(500)), "é" * 300))
     assert sorted(ledger.reasons()) == list(range(MAX_REASONS))
     assert all(len(text.encode()) == MAX_REASON_BYTES for text in ledger.reasons().values())
     assert clip_reason("a" + "é" * 300).encode() == b"a" + "é".encode() * 99

@@ -75,6 +75,14 @@ class Protocol(RuleBasedStateMachine):
         if not held.fault and not host.moved:
             self._send(held, host)
 
+    @precondition(lambda self: self.runs > 1)
+    @rule(seed=st.integers(0, 99), data=st.data())
+    def report_to_an_older_run(self, seed: int, data: st.DataObject) -> None:
+        """A leftover task reports; what its run knows is nothing to the run that counts."""
+        held = data.draw(st.sampled_from(self.reporters[:-2]))
+        if not held.fault:
+            held.add([(seed % self.layout.tile_count, 1 + seed % 2)], {})
+
     @rule(data=st.data(), lost=st.sampled_from(["", "", "", "request", "response"]))
     def send(self, data: st.DataObject, lost: str) -> None:
         """Any reporter, also one of an older run, calls a process of its run."""
@@ -158,9 +166,7 @@ class Protocol(RuleBasedStateMachine):
     def restart(self) -> None:
         read = JobItem.from_ddb(self.table.items["scene"])
         run = self._new_run()
-        self.table.start(
-            JobItem(image_id="scene"), run=run, layout=self.layout, replacing=read
-        )
+        self.table.start(JobItem(image_id="scene"), run=run, layout=self.layout, replacing=read)
         self.known = bytearray(self.layout.tile_count)
         self.seen = bytes(self.known)
         self._open()
@@ -171,7 +177,9 @@ class Protocol(RuleBasedStateMachine):
             return
         tiles = self._tiles()
         assert all(a <= b for a, b in zip(tiles, self.known, strict=True)), "never reported"
-        assert all(a >= b for a, b in zip(tiles, self.seen, strict=True)), "was durable, and is gone"
+        assert all(a >= b for a, b in zip(tiles, self.seen, strict=True)), (
+            "was durable, and is gone"
+        )
         self.seen = tiles
         item = self.table.items["scene"]
         ledger = ledger_of(JobItem.from_ddb(item))

