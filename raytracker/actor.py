@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 NAMESPACE = "raytracker"
 LINGER_SECONDS = 10.0
 IDLE_SECONDS = 300.0
+EXIT_SECONDS = 2.0
 MAX_THREADS = 8
 HEAD_NODE = "node:__internal_head__"
 
@@ -105,6 +106,17 @@ class _ImageActor:
                 ray.actor.exit_actor()  # unlike a crash, nothing that Ray would restart
             self._leaving = False
             self._changed.notify_all()
+
+    def __ray_shutdown__(self) -> None:
+        """Flushes before an orderly end of the process, such as SIGTERM; Ray calls it."""
+        deadline = time.monotonic() + EXIT_SECONDS
+        for coordinator in list(self._hosted.values()):
+            coordinator.report(Batch.of({}, {}), urgent=True)
+        self._wake()
+        while time.monotonic() < deadline and not all(
+            coordinator.finished or coordinator.idle for coordinator in self._hosted.values()
+        ):
+            time.sleep(0.01)
 
     def _open(self, spec: Spec) -> Coordinator:
         with self._changed:

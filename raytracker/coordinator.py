@@ -366,33 +366,24 @@ class Coordinator:
             self._not_before = self._clock.monotonic() + seconds * self._rng.uniform(0.5, 1.0)
 
     def _progress(self, ledger: Ledger) -> Progress:
-        regions, tiles = ledger.layout.region_count, ledger.layout.tile_count
-        settled = ledger.tile_success + ledger.tile_error
         rate = 0.0
         if self._settled_at:
             since, before = self._settled_at[0]
             seconds = self._clock.monotonic() - since
+            settled = ledger.tile_success + ledger.tile_error
             rate = (settled - before) / seconds if seconds > 0 else 0.0
-        pending = tiles - settled
-        return Progress(
-            region_count=regions,
+        counted = JobItem(
+            image_id=self.image_id,
+            region_count=ledger.layout.region_count,
             region_success=ledger.region_success,
             region_error=ledger.region_error,
-            region_pending=regions - ledger.region_success - ledger.region_error,
-            tile_count=tiles,
-            tile_success=ledger.tile_success,
-            tile_error=ledger.tile_error,
-            tile_pending=pending,
+            tracker_state=self._state,
+        )
+        return Progress.of(
+            ledger,
+            status=counted.status,
             durable=not self._dirty(),
             tiles_per_second=rate,
-            eta_seconds=0.0 if not pending else pending / rate if rate > 0 else None,
-            status=JobItem(
-                image_id=self.image_id,
-                region_count=regions,
-                region_success=ledger.region_success,
-                region_error=ledger.region_error,
-                tracker_state=self._state,
-            ).status,
             ended_early=self._state,
             trouble=str(self._trouble) if self._trouble else None,
         )

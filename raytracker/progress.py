@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .ledger import Ledger
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -41,3 +43,36 @@ class Progress:
     status: str
     ended_early: str | None = None
     trouble: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        ledger: Ledger,
+        *,
+        status: str,
+        durable: bool,
+        tiles_per_second: float = 0.0,
+        ended_early: str | None = None,
+        trouble: str | None = None,
+    ) -> Progress:
+        """Returns what a ledger says, and what it doesn't; the arguments are the attributes."""
+        regions, tiles = ledger.layout.region_count, ledger.layout.tile_count
+        pending = tiles - ledger.tile_success - ledger.tile_error
+        return cls(
+            region_count=regions,
+            region_success=ledger.region_success,
+            region_error=ledger.region_error,
+            region_pending=regions - ledger.region_success - ledger.region_error,
+            tile_count=tiles,
+            tile_success=ledger.tile_success,
+            tile_error=ledger.tile_error,
+            tile_pending=pending,
+            durable=durable,
+            tiles_per_second=tiles_per_second,
+            eta_seconds=(
+                0.0 if not pending else pending / tiles_per_second if tiles_per_second else None
+            ),
+            status=status,
+            ended_early=ended_early,
+            trouble=trouble,
+        )

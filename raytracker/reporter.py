@@ -176,6 +176,7 @@ class Reporter:
                     f"image {spec.image_id!r}: {len(held.outcomes)} outcomes of this process were "
                     f"not durable after {timeout:g} s; they are still held and sent"
                     + (f" ({held.unreachable})" if held.unreachable else "")
+                    + (" (the image's actor has not answered)" if held.in_flight else "")
                 )
 
     def fail(self, spec: Spec, fault: RaytrackerError) -> None:

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import random
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError  # its own before Python 3.11
 from contextlib import contextmanager
-from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
 from . import attempt
-from .actor import Spec, call
+from .actor import Spec, call, cluster
+from .beginning import IfExists, begin, go_on, patiently, read_tracked
 from .coordinator import ended_early
 from .errors import (
     ActorUnavailable,
-    ImageExists,
-    ImageStalled,
     JobVanished,
-    RayNotInitialized,
     RaytrackerError,
-    ResumeMismatch,
     TableUnavailable,
     TrackerSuperseded,
     WaitTimeout,
 )
 from .image_request import ImageRequest
-from .job_table import JobItem, JobTable, check_image_id
+from .job_table import JobItem, JobTable
 from .layout import Layout
 from .ledger import Ledger, Outcome
 from .mapper import Key, Results, Tolerance
@@ -41,14 +34,9 @@ from .mapper import reason as reason_of
 from .progress import Progress
 from .reporter import reporter
 from .run_table import ledger_of
+from .waiting import POLL_SECONDS, Wait
 
-IfExists = Literal["error", "resume", "restart"]
-START_SECONDS = 30.0
 CALL_SECONDS = 5.0
-POLL_SECONDS = 0.03
-TABLE_POLL_SECONDS = 1.0
-
-T = TypeVar("T")
 
 _maps_lock = threading.Lock()
 
@@ -116,33 +104,9 @@ class ImageTracker:
             TableError: DynamoDB refuses the write.
             TableUnavailable: DynamoDB did not answer for half a minute.
         """
-        if if_exists not in ("error", "resume", "restart"):
-            raise ValueError(f'if_exists={if_exists!r}: say "error", "resume" or "restart"')
-        job = _job_item(job)
-        table = _job_table(table)
-        check_image_id(job.image_id)
-        if not ray.is_initialized():
-            raise RayNotInitialized("Ray is not running in this process: call ray.init() first")
-        layout = Layout.of(regions)
-        grid_json = None if grid is None else json.dumps(grid, sort_keys=True)
-        job = replace(job, tracker_grid=grid_json)
-        run = uuid.uuid4().hex
-        table.check_size(job, layout)
-
-        def begin() -> None:
-            found = None if if_exists == "error" else table.read(job.image_id)
-            if found is not None and found.tracker_run and if_exists == "resume":
-                _check_same(found, layout, grid_json)
-                table.resume(found, run)
-                return
-            try:
-                table.start(job, run=run, layout=layout, replacing=found)
-            except ImageExists as err:
-                if if_exists == "error":
-                    raise
-                raise TableUnavailable(f"{err} (since it was read)") from err  # read it again
-
-        _patiently(begin)
+        cluster()  # raises where there is none
+        job, table = _job_item(job), _job_table(table)
+        run, layout = begin(job, regions, table, if_exists, grid)
         return cls._ready(
             Spec(job.image_id, run, table, float(flush_interval), float(max_wcu_per_second)), layout
         )
@@ -172,17 +136,9 @@ class ImageTracker:
             LedgerError: The item's ledger cannot be read.
             RayNotInitialized: This process is not connected to a Ray cluster.
         """
+        cluster()  # raises where there is none
         table = _job_table(table)
-        if not ray.is_initialized():
-            raise RayNotInitialized("Ray is not running in this process: call ray.init() first")
-        run = uuid.uuid4().hex
-
-        def begin() -> Layout:
-            found = _tracked(table, image_id)
-            table.resume(found, run, redrive=redrive)
-            return ledger_of(found).layout
-
-        layout = _patiently(begin)
+        run, layout = go_on(image_id, table, redrive=redrive)
         return cls._ready(
             Spec(image_id, run, table, float(flush_interval), float(max_wcu_per_second)), layout
         )
@@ -201,7 +157,7 @@ class ImageTracker:
             LedgerError: The item's ledger cannot be read.
         """
         table = _job_table(table)
-        found = _patiently(lambda: _tracked(table, image_id))
+        found = patiently(lambda: read_tracked(table, image_id))
         return cls(Spec(image_id, found.tracker_run or "", table), ledger_of(found).layout)
 
     @classmethod
@@ -350,7 +306,13 @@ class ImageTracker:
             LedgerError: The item's ledger cannot be read.
         """
         status = self._look("status")
-        return _progress_of(self._read()) if status is None else status
+        if status is not None:
+            assert isinstance(status, Progress)
+            return status
+        item = self._read()
+        return Progress.of(
+            ledger_of(item), status=item.status, durable=True, ended_early=item.tracker_state
+        )
 
     def ledger(self) -> Ledger:
         """Returns a copy of the ledger: the actor's, or the table's where none runs.
@@ -417,36 +379,7 @@ class ImageTracker:
             TableError: DynamoDB refuses the flush.
             TrackerSuperseded, JobVanished, LedgerError: What ended this run.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        read_at = 0.0
-        stall = _Stall(self, stall_timeout)
-        while True:
-            status = self._ask("status")
-            if isinstance(status, RaytrackerError):
-                if not isinstance(status, TableUnavailable):
-                    raise status
-            elif status is None:
-                # No actor knows the image: the item alone says how it stands.
-                if time.monotonic() >= read_at:
-                    item = self._read()
-                    if item.end_time is not None:
-                        return item
-                    read_at = time.monotonic() + TABLE_POLL_SECONDS
-            elif status.durable and (not status.tile_pending or status.ended_early):
-                return self._read()
-            elif status.trouble:
-                self.flush()  # raises what the trouble is, or finds it healed
-            if deadline is not None and time.monotonic() >= deadline:
-                pending = self.pending()
-                raise WaitTimeout(f"{self._missing(pending)} after {timeout:g} s")
-            stall.look(status)
-            time.sleep(POLL_SECONDS)
-
-    def _missing(self, pending: list[int]) -> str:
-        return (
-            f"image {self.image_id!r}: {len(pending)} of {self._layout.region_count} regions are "
-            f"not settled, the first of them {pending[:10]},"
-        )
+        return Wait(self, timeout, stall_timeout).result()
 
     def cancel(self, timeout: float = 30) -> None:
         """Ends the job as it stands; durable when it returns. Later reports raise JobCancelled.
@@ -528,7 +461,7 @@ class ImageTracker:
         """Calls the actor; None where there is none, or it does not answer just now."""
         if not ray.is_initialized():
             if start:
-                raise RayNotInitialized("Ray is not running in this process: call ray.init() first")
+                cluster()  # raises
             return None
         try:
             handle = reporter().actor(self._spec, start=start)
@@ -542,54 +475,12 @@ class ImageTracker:
             return None
 
     def _read(self) -> JobItem:
-        item = _patiently(lambda: self.table.read(self.image_id))
+        item = patiently(lambda: self.table.read(self.image_id))
         if item is None:
             raise JobVanished(f"image {self.image_id!r} is not in table {self.table.table_name!r}")
         if item.tracker_run != self.run:
             raise TrackerSuperseded(f"image {self.image_id!r} was taken over by another run")
         return item
-
-
-class _Stall:
-    """Notices that an image gets no further although nothing runs."""
-
-    def __init__(self, tracker: ImageTracker, timeout: float | None) -> None:
-        self._tracker = tracker
-        self._timeout = timeout
-        self._seen: object = None
-        self._since = self._looked = time.monotonic()
-
-    def look(self, status: object) -> None:
-        """Notes how it stands.
-
-        Raises:
-            ImageStalled: It has stood so for too long.
-        """
-        now = time.monotonic()
-        if self._timeout is None or now - self._looked < min(1.0, self._timeout / 10):
-            return
-        self._looked = now
-        seen = (status.tile_success, status.tile_error) if isinstance(status, Progress) else None
-        if seen != self._seen or self._tracker._maps or _something_runs():
-            self._seen, self._since = seen, now
-        elif now - self._since > self._timeout:
-            pending = self._tracker.pending()
-            if pending:
-                raise ImageStalled(
-                    f"{self._tracker._missing(pending)} nothing runs in the cluster, and nothing "
-                    f"was reported for {self._timeout:g} s: resume it, or run these regions again"
-                )
-
-
-def _something_runs() -> bool:
-    if not ray.is_initialized():
-        return True  # and cannot be seen from here
-    free = ray.available_resources()
-    return any(
-        free.get(name, 0.0) < count
-        for name, count in ray.cluster_resources().items()
-        if name in ("CPU", "GPU")
-    )
 
 
 def _unpickle(spec: Spec, layout: bytes) -> ImageTracker:
@@ -604,60 +495,3 @@ def _job_item(job: JobItem | ImageRequest | str) -> JobItem:
 
 def _job_table(table: JobTable | str) -> JobTable:
     return table if isinstance(table, JobTable) else JobTable(table)
-
-
-def _tracked(table: JobTable, image_id: str) -> JobItem:
-    found = table.read(image_id)
-    if found is None:
-        raise JobVanished(f"image {image_id!r} is not in table {table.table_name!r}")
-    if not found.tracker_run:
-        raise ResumeMismatch(
-            f"image {image_id!r} is in table {table.table_name!r}, but no run tracked it: "
-            "start it with if_exists='restart'"
-        )
-    return found
-
-
-def _check_same(found: JobItem, layout: Layout, grid: str | None) -> None:
-    theirs = ledger_of(found).layout
-    if theirs != layout:
-        raise ResumeMismatch(f"image {found.image_id!r} has {theirs}; the resume asks for {layout}")
-    if (found.tracker_grid or None) != grid:
-        raise ResumeMismatch(
-            f"image {found.image_id!r} was cut as {found.tracker_grid}; the resume asks for {grid}"
-        )
-
-
-def _progress_of(item: JobItem) -> Progress:
-    ledger = ledger_of(item)
-    regions, tiles = ledger.layout.region_count, ledger.layout.tile_count
-    pending = tiles - ledger.tile_success - ledger.tile_error
-    return Progress(
-        region_count=regions,
-        region_success=ledger.region_success,
-        region_error=ledger.region_error,
-        region_pending=regions - ledger.region_success - ledger.region_error,
-        tile_count=tiles,
-        tile_success=ledger.tile_success,
-        tile_error=ledger.tile_error,
-        tile_pending=pending,
-        durable=True,
-        tiles_per_second=0.0,
-        eta_seconds=None if pending else 0.0,
-        status=item.status,
-        ended_early=item.tracker_state,
-    )
-
-
-def _patiently(request: Callable[[], T]) -> T:
-    """Repeats a request that is safe to repeat, until DynamoDB answers or half a minute is over."""
-    deadline = time.monotonic() + START_SECONDS
-    delay = 0.1
-    while True:
-        try:
-            return request()
-        except TableUnavailable:
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(delay * random.uniform(0.5, 1.0))
-        delay = min(2.0, delay * 2)

@@ -1,0 +1,95 @@
+"""Each example runs as it stands, and does what it says."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import ray
+from shapely.geometry import Point, shape
+
+from raytracker.job_table import JobTable
+from tests.support.command import ROOT, SF_BAY, command, run
+
+EXAMPLES = ROOT / "examples"
+
+# Longitude and latitude, from a map; none within 300 m of a shore.
+WATER = {
+    "south of the Bay Bridge": (-122.34, 37.75),
+    "the South Bay": (-122.27, 37.65),
+    "off Angel Island": (-122.39, 37.86),
+    "the Pacific": (-122.58, 37.72),
+    "San Pablo Reservoir": (-122.238, 37.928),
+}
+LAND = {
+    "Golden Gate Park": (-122.48, 37.769),
+    "Twin Peaks": (-122.447, 37.752),
+    "downtown Oakland": (-122.265, 37.808),
+    "the Oakland Hills": (-122.19, 37.83),
+    "Mount Tamalpais": (-122.596, 37.924),
+    "Daly City": (-122.47, 37.69),
+    "Angel Island": (-122.432, 37.862),
+}
+
+
+@pytest.fixture
+def image_jobs(dynamodb_local: str) -> JobTable:
+    """The table that the programs write to."""
+    table = JobTable("ImageJobs", endpoint_url=dynamodb_local)
+    table.create()
+    return table
+
+
+def example(name: str, folder: Path, endpoint: str) -> str:
+    line = [sys.executable, str(EXAMPLES / name)]
+    ended = run(line, folder, AWS_ENDPOINT_URL_DYNAMODB=endpoint)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_quickstart(tmp_path: Path, dynamodb_local: str, image_jobs: JobTable):
+    """In 30 lines: 63 regions succeed, and one says why it did not."""
+    code = (EXAMPLES / "quickstart.py").read_text()
+    assert len(code.splitlines()) <= 30
+    assert example("quickstart.py", tmp_path, dynamodb_local).splitlines() == [
+        "scene-1: PARTIAL, 63 of 64 regions",
+        "region 13: ValueError: nothing but clouds",
+    ]
+    job = image_jobs.read("scene-1")
+    assert (job.region_success, job.region_error, job.status) == (63, 1, "PARTIAL")
+
+
+def test_existing_pipeline(tmp_path: Path, dynamodb_local: str, image_jobs: JobTable):
+    """Three lines are marked; each of 5 x 4 blocks is a region."""
+    code = (EXAMPLES / "existing_pipeline.py").read_text()
+    marks = [
+        line.split()[1] for line in code.splitlines() if line.startswith(("# 1", "# 2", "# 3"))
+    ]
+    assert marks == ["1:", "2:", "3:"]
+    lines = example("existing_pipeline.py", tmp_path, dynamodb_local).splitlines()
+    assert lines[-1] == f"{SF_BAY}: SUCCESS"
+    assert sorted(int(line.split()[1][:-1]) for line in lines[:-1]) == list(range(20))
+    job = image_jobs.read(SF_BAY)
+    assert (job.region_success, job.region_count, job.status) == (20, 20, "SUCCESS")
+
+
+def test_detect(tmp_path: Path, ray_cluster: None, dynamodb_local: str, job_table: JobTable):
+    """What it calls water is water, and what is land on the map is none."""
+    line = command(
+        tmp_path, "run", SF_BAY, "examples/detect.py:detect", "--table", job_table.table_name
+    )
+    address = ray.get_runtime_context().gcs_address
+    where = {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb_local, "RAY_ADDRESS": address}
+    ended = run([*line, "--output", str(tmp_path / "out")], ROOT, **where)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads((tmp_path / "out" / "results.geojson").read_bytes())
+    assert found["coordinates"].startswith("longitude, latitude")
+    water = [shape(feature["geometry"]) for feature in found["features"]]
+    assert all(polygon.is_valid for polygon in water)
+    for name, place in WATER.items():
+        assert any(polygon.contains(Point(place)) for polygon in water), f"{name} is water"
+    for name, place in LAND.items():
+        assert not any(polygon.contains(Point(place)) for polygon in water), f"{name} is land"
+    assert sum(f["properties"]["pixels"] for f in found["features"]) == pytest.approx(
+        0.428 * 2181 * 1917, rel=0.01
+    )

@@ -1,0 +1,301 @@
+"""The command, as far as it goes without Ray: bad usage, the status of an image, the table."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+from typer.testing import CliRunner
+
+import raytracker
+from raytracker.cli import app
+from raytracker.job_item import JobItem
+from raytracker.job_table import JobTable
+from raytracker.layout import Layout
+from raytracker.ledger import Ledger, Outcome
+from raytracker.run_table import Flush
+from tests.support.command import BAHAMAS
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a detector in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "detector", raising=False)
+    (tmp_path / "detector.py").write_text("def detect(pixels, tile): return None")
+    return tmp_path
+
+
+def invoke(*args: str):
+    result = CliRunner().invoke(app, list(args))
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+def refused(*args: str) -> str:
+    """Returns the one line that bad usage ends with."""
+    result = invoke(*args)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def run_refused(table: str, *more: str, image: str = BAHAMAS) -> str:
+    return refused("run", image, "detector.py:detect", "--table", table, *more)
+
+
+def job_in(table: JobTable, outcomes: str, state: str | None = None) -> None:
+    """Writes the item of image "scene-1", one region a letter: s(uccess), e(rror), p(ending)."""
+    layout = Layout.of(len(outcomes))
+    table.start(JobItem(image_id="scene-1"), run="run", layout=layout)
+    table.claim("scene-1", "run", "owner")
+    ledger = Ledger(layout)
+    known = {"p": Outcome.PENDING, "e": Outcome.ERROR, "s": Outcome.SUCCESS}
+    reasons = {
+        region: f"ValueError: {region} is bad"
+        for region, letter in enumerate(outcomes)
+        if letter == "e"
+    }
+    ledger.merge(((region, known[letter]) for region, letter in enumerate(outcomes)), reasons)
+    ended = state or "p" not in outcomes
+    table.flush(
+        "scene-1",
+        "run",
+        "owner",
+        1,
+        Flush(
+            region_success=outcomes.count("s"),
+            region_error=outcomes.count("e"),
+            ledger=ledger.encode(),
+            errors=ledger.reasons(),
+            state=state,
+            end_time=1_700_000_000_000 if ended else None,
+            processing_duration=30,
+            expire_time=1_800_000_000,
+        ),
+    )
+
+
+# --- help ---
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["status"], ["table"], ["table", "create"]])
+def test_help(command: list[str]):
+    """Every command has it."""
+    result = invoke(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage: " in result.output
+
+
+def test_the_help_of_run_tells_what_a_person_needs():
+    """Examples, the environment, the exit statuses."""
+    text = " ".join(COLOUR.sub("", invoke("run", "--help").output).split())
+    for needed in (
+        "raytracker run scene.tif detect.py:detect --embedded",
+        "AWS_ENDPOINT_URL_DYNAMODB",
+        "RAY_ADDRESS",
+        "0 SUCCESS, 3 PARTIAL",
+        "130 cancelled by Ctrl-C",
+    ):
+        assert needed in text
+
+
+def test_version():
+    """The package's."""
+    assert invoke("--version").stdout == f"raytracker {raytracker.__version__}\n"
+
+
+# --- bad usage: one line, status 2, before Ray starts ---
+
+
+def test_an_option_that_is_missing():
+    """Typer says it; the status is the same."""
+    result = invoke("run", BAHAMAS, "detector.py:detect")
+    assert result.exit_code == 2
+    assert "--table" in COLOUR.sub("", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--tile-size", "big"], "--tile-size 'big': give pixels, as N or WIDTHxHEIGHT"),
+        (["--tile-size", "1x2x3"], "--tile-size '1x2x3': give pixels"),
+        (["--tile-overlap", "1.5"], "--tile-overlap '1.5': give pixels"),
+        (["--region-size", ""], "--region-size '': give pixels"),
+        (["--tile-size", "0"], "tile_size 0: give 1 or more pixels"),
+        (["--tile-size", "100,-5"], "tile_size (100, -5): give 1 or more pixels"),
+        (["--tile-overlap", "-1"], "tile_overlap -1: give 0 or more pixels"),
+        (["--tile-overlap", "512"], "tile_overlap 512 is not smaller than tile_size 512"),
+        (["--roi", "CIRCLE(1 2)"], "ROI 'CIRCLE(1 2)'"),
+        (["--image-id", ""], "image_id is ''"),
+        (["--image-id", "x" * 2049], "has 2049 bytes of UTF-8"),
+    ],
+)
+def test_bad_values(moto_table: JobTable, options: list[str], says: str):
+    """They are named, with what would be right."""
+    assert says in run_refused(moto_table.table_name, *options)
+
+
+def test_two_sizes_are_width_and_height(moto_table: JobTable):
+    """With an x or a comma between them."""
+    for size in ("100x4000", "100,4000", " 100 X 4000 "):
+        line = run_refused(moto_table.table_name, "--tile-size", size, "--tile-overlap", "100x0")
+        assert "tile_overlap (100, 0) is not smaller than tile_size (100, 4000)" in line
+
+
+def test_a_function_that_is_not_there():
+    """See test_function for all that can be wrong with one."""
+    line = refused("run", BAHAMAS, "detector:other", "--table", "jobs")
+    assert line == "raytracker: detector has no function 'other'; its functions are: detect"
+
+
+def test_an_image_that_is_missing_or_none(folder: Path):
+    """Neither gets as far as the table."""
+    assert "gone.tif cannot be opened as an image" in run_refused("jobs", image="gone.tif")
+    (folder / "text.tif").write_text("no pixels")
+    assert "text.tif cannot be opened as an image" in run_refused("jobs", image="text.tif")
+
+
+def test_a_table_that_is_missing(moto_table: JobTable):
+    """The line says how to make it; the same for a status."""
+    cure = "raytracker table create absent"
+    assert cure in run_refused("absent")
+    assert cure in refused("status", "scene-1", "--table", "absent")
+
+
+def test_a_table_with_another_key(moto_table: JobTable):
+    """It is some other program's."""
+    boto3.client("dynamodb").create_table(
+        TableName="other",
+        KeySchema=[{"AttributeName": "viewpoint_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "viewpoint_id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    assert "another key" in run_refused("other")
+    assert "another key" in refused("status", "scene-1", "--table", "other")
+    assert "viewpoint_id" in refused("table", "create", "other")
+
+
+def test_missing_credentials(monkeypatch: pytest.MonkeyPatch):
+    """Nothing falls back to the embedded DynamoDB."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for line in (
+        run_refused("jobs"),
+        refused("status", "scene-1", "--table", "jobs"),
+        refused("table", "create", "jobs"),
+    ):
+        assert "AWS credentials are missing" in line
+
+
+def test_a_table_that_does_not_answer(monkeypatch: pytest.MonkeyPatch):
+    """That is nobody's bad usage: status 1, also in one line."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
+    result = invoke("status", "scene-1", "--table", "jobs")
+    assert result.exit_code == 1
+    assert "DynamoDB does not answer" in result.stderr or "Could not connect" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_image_that_is_in_the_table_already(moto_table: JobTable):
+    """The line says how to go on with it, in the command's words."""
+    job_in(moto_table, "sp")
+    line = run_refused(moto_table.table_name, "--image-id", "scene-1")
+    assert "(IN_PROGRESS)" in line
+    assert "--if-exists resume" in line
+
+
+def test_a_ray_that_is_not_there(moto_table: JobTable, monkeypatch: pytest.MonkeyPatch):
+    """Found out in seconds; Ray's own try takes longer than a person waits."""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    result = invoke("run", BAHAMAS, "detector.py:detect", "--table", moto_table.table_name)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.splitlines()[-1].startswith("raytracker: no Ray at 127.0.0.1:1")
+
+
+# --- status ---
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state", "status", "code"),
+    [
+        ("ppp", None, "STARTED", 0),
+        ("spp", None, "IN_PROGRESS", 0),
+        ("sss", None, "SUCCESS", 0),
+        ("sse", None, "PARTIAL", 3),
+        ("eee", None, "FAILED", 4),
+        ("spp", "CANCELLED", "CANCELLED", 5),
+    ],
+)
+def test_the_status_of_an_image(
+    moto_table: JobTable, outcomes: str, state: str | None, status: str, code: int
+):
+    """In words, as JSON and as the exit status; without Ray."""
+    job_in(moto_table, outcomes, state)
+    shown = invoke("status", "scene-1", "--table", moto_table.table_name)
+    assert shown.exit_code == code
+    assert shown.stderr == ""
+    success, error, pending = (outcomes.count(letter) for letter in "sep")
+    assert f"regions    {success} success, {error} error, {pending} pending of 3" in shown.stdout
+    assert f"status     {status}\n" in shown.stdout
+    as_json = invoke("status", "scene-1", "--table", moto_table.table_name, "--json")
+    assert as_json.exit_code == code
+    assert len(as_json.stdout.splitlines()) == 1
+    job = json.loads(as_json.stdout)
+    assert (job["status"], job["region_success"]) == (status, success)
+
+
+def test_a_status_tells_reasons_and_what_is_pending(moto_table: JobTable):
+    """The first ten of each."""
+    job_in(moto_table, "s" * 10 + "e" * 12 + "p" * 12)
+    shown = invoke("status", "scene-1", "--table", moto_table.table_name).stdout
+    assert "errors     region 10: ValueError: 10 is bad\n" in shown
+    assert "region 19:" in shown
+    assert "region 20:" not in shown
+    assert "and 2 more regions with errors" in shown
+    assert "regions 22, 23, 24, 25, 26, 27, 28, 29, 30, 31 and 2 more\n" in shown
+    assert "time left  about 16 s, at the average rate" in shown  # 22 of 34 took 30 s
+
+
+def test_a_time_left_is_told_only_if_it_is_known(moto_table: JobTable):
+    """Not before the first tile, and not after the end."""
+    job_in(moto_table, "ppp")
+    assert "time left" not in invoke("status", "scene-1", "--table", moto_table.table_name).stdout
+
+
+def test_the_status_of_an_item_of_osmls(moto_table: JobTable):
+    """It has no ledger; what it has is shown."""
+    moto_table.start_image_request(JobItem(image_id="scene-1", region_count=4))
+    moto_table.complete_region_request("scene-1", error=False)
+    shown = invoke("status", "scene-1", "--table", moto_table.table_name)
+    assert "regions    1 success, 0 error, 3 pending of 4" in shown.stdout
+    assert "tiles" not in shown.stdout
+
+
+def test_an_image_that_is_not_in_the_table(moto_table: JobTable):
+    """Status 2, whether or not JSON is wanted."""
+    name = moto_table.table_name
+    for more in ([], ["--json"]):
+        line = refused("status", "scene-2", "--table", name, *more)
+        assert line == f"raytracker: image 'scene-2' is not in table '{name}'"
+
+
+# --- table create ---
+
+
+def test_making_a_table_twice(moto_table: JobTable):
+    """The second time finds that it fits."""
+    for _ in range(2):
+        result = invoke("table", "create", "new")
+        assert (result.exit_code, result.stdout) == (0, "table new is there and fits\n")
+    assert boto3.client("dynamodb").describe_table(TableName="new")["Table"]["KeySchema"] == [
+        {"AttributeName": "image_id", "KeyType": "HASH"}
+    ]

@@ -1,0 +1,114 @@
+"""Images in S3, with and without a role."""
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import pytest
+import rasterio
+from rasterio.env import getenv
+
+from raytracker import imagery
+from raytracker.errors import InvalidImage
+from raytracker.imagery import describe, plan, read
+from tests.support.images import make_image, noting
+from tests.support.moto_s3 import moto_s3
+
+BAHAMAS = Path(__file__).parents[2] / "examples" / "data" / "bahamas.tif"
+ROLE = "arn:aws:iam::123456789012:role/reader"
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    with moto_s3() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str) -> str:
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="scenes")
+    client.upload_file(str(BAHAMAS), "scenes", "2024/bahamas.tif")
+    return "s3://scenes/2024"
+
+
+def test_an_image_in_s3_is_the_same_image(bucket: str) -> None:
+    """Found where boto3 finds S3: one setting serves both."""
+    info = describe(f"{bucket}/bahamas.tif")
+    assert info.url == "s3://scenes/2024/bahamas.tif"
+    assert (info.extents, info.width) == (describe(BAHAMAS).extents, 791)
+    tile = plan(info, 256).tile(0, 3)
+    assert np.array_equal(read(tile), read(plan(describe(BAHAMAS), 256).tile(0, 3)))
+
+
+def test_gdals_own_settings_go_first(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sets AWS_S3_ENDPOINT means it."""
+    monkeypatch.setenv("AWS_S3_ENDPOINT", "127.0.0.1:1")
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")
+    with pytest.raises(InvalidImage):
+        describe(f"{bucket}/bahamas.tif")
+
+
+@pytest.mark.parametrize("url", ["/nowhere.tif", "/README.md"])
+def test_what_is_no_image_in_s3(bucket: str, url: str) -> None:
+    """Told in one line that names it."""
+    boto3.client("s3").put_object(Bucket="scenes", Key="2024/README.md", Body=b"no image")
+    with pytest.raises(InvalidImage, match=bucket + url) as caught:
+        describe(bucket + url)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_role_is_assumed_once_and_used(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the driver and, as the tile names it, in tasks; STS is not asked for each tile."""
+    info = describe(f"{bucket}/bahamas.tif", role=ROLE)
+    assert info.role == ROLE
+    assumed = imagery._assumed[ROLE]
+    used: list[str] = []
+    really = rasterio.open
+
+    def note(url: str) -> Any:
+        used.append(getenv()["AWS_ACCESS_KEY_ID"])
+        return really(url)
+
+    monkeypatch.setattr(rasterio, "open", note)
+    for look in (info, describe(f"{bucket}/bahamas.tif", role=ROLE)):
+        read(plan(look, 256).tile(0, 0))
+    assert used == [assumed["AccessKeyId"]] * 3
+    assert used[0] != os.environ["AWS_ACCESS_KEY_ID"]
+    assert imagery._assumed[ROLE] is assumed
+
+
+def test_credentials_that_end_soon_are_asked_for_anew(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long job outlives its first hour, and what is open with the old ones is opened again."""
+    tile = plan(describe(f"{bucket}/bahamas.tif", role=ROLE), 256).tile(0, 0)
+    opened: list[str] = []
+    monkeypatch.setattr(rasterio, "open", noting(opened))
+    for _ in range(2):
+        read(tile)
+    first = imagery._assumed[ROLE]
+    first["Expiration"] -= timedelta(minutes=57)
+    for _ in range(2):
+        read(tile)
+    assert imagery._assumed[ROLE] is not first
+    assert len(opened) == 2
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_an_object_that_was_replaced(bucket: str, tmp_path: Path) -> None:
+    """GDAL, left alone, would go on with what it knows of the old one."""
+    for value in (1, 2):
+        path = make_image(tmp_path / "image.tif", np.full((1, 30, 40), value, "uint8"))
+        boto3.client("s3").upload_file(str(path), "scenes", "2024/image.tif")
+        assert (read(plan(describe(f"{bucket}/image.tif")).tile(0, 0)) == value).all()
+
+
+def test_a_role_that_cannot_be_assumed(bucket: str) -> None:
+    """Named in one line."""
+    with pytest.raises(InvalidImage, match="role not-a-role cannot be assumed"):
+        describe(f"{bucket}/bahamas.tif", role="not-a-role")

@@ -1,0 +1,78 @@
+"""Work in a thread: its result, its exception, and signals that leave it alone."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from raytracker.interrupt import Interrupted, Work
+from tests.support.command import environment
+
+TWICE = """
+import signal, sys, time
+from raytracker.interrupt import Interrupted, Work
+with Work(lambda: time.sleep(60)) as work:
+    print("ready", flush=True)
+    try:
+        work.result()
+    except Interrupted as err:
+        print(err, flush=True)
+        work.join(60)
+"""
+
+
+def test_it_returns_what_the_work_returns():
+    """And puts the handlers back."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with Work(lambda: 42) as work:
+        assert work.result() == 42
+        assert work.ended
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_it_raises_what_the_work_raises():
+    """The exception itself."""
+    with Work(lambda: 1 / 0) as work, pytest.raises(ZeroDivisionError):
+        work.result()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_the_work_as_it_is(number: signal.Signals):
+    """The main thread is told, and the work goes on to its end."""
+    goes_on = threading.Event()
+    with Work(lambda: goes_on.wait(10)) as work:
+        signal.raise_signal(number)
+        with pytest.raises(Interrupted, match=number.name) as told:
+            work.result()
+        assert told.value.number == number
+        assert not work.ended
+        assert not work.join(0.01)
+        goes_on.set()
+        assert work.join(10)
+
+
+def test_a_signal_after_the_end_changes_nothing():
+    """What is done is done."""
+    with Work(lambda: 42) as work:
+        assert work.join(10)
+        signal.raise_signal(signal.SIGINT)
+        assert work.result() == 42
+
+
+def test_the_second_signal_ends_the_process_at_once():
+    """Whatever it is doing."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", TWICE], stdout=subprocess.PIPE, text=True, env=environment()
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    child.send_signal(signal.SIGINT)
+    assert child.stdout.readline() == "SIGINT\n"
+    began = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    assert child.wait(10) == 130
+    assert time.monotonic() - began < 5
+    child.communicate()

@@ -1,0 +1,248 @@
+"""Writing results whole, reading them back, merging them; in a folder and in S3."""
+
+import json
+import pickle
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import pytest
+import shapely
+
+from raytracker.errors import OutputError
+from raytracker.features import decode_features, encode_features
+from raytracker.output import ResultStore
+from tests.support.moto_s3 import moto_s3
+
+POINT = {"type": "Point", "coordinates": [1.0, 2.0]}
+FEATURE = {"type": "Feature", "geometry": POINT, "properties": {"n": 1}}
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    with moto_s3() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ResultStore:
+    """An empty place, made ready."""
+    url = str(tmp_path / "out")
+    if request.param == "s3":
+        request.getfixturevalue("s3_endpoint")
+        bucket = f"b-{tmp_path.name[:50]}".replace("_", "-").lower().rstrip("-")
+        boto3.client("s3").create_bucket(Bucket=bucket)
+        url = f"s3://{bucket}/some/prefix/"
+    store = ResultStore(url)
+    store._place.prepare("tiles")
+    return store
+
+
+def names(store: ResultStore) -> list[str]:
+    """All files of a store."""
+    if not store.url.startswith("s3://"):
+        root = Path(store.url)
+        return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    bucket = store.url.split("/")[2]
+    listed = boto3.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])
+    return sorted(entry["Key"].removeprefix("some/prefix/") for entry in listed)
+
+
+# --- what a function may return ---
+
+
+class Field:
+    __geo_interface__ = POINT
+
+
+@pytest.mark.parametrize(
+    ("result", "features"),
+    [
+        (None, []),
+        ([], []),
+        (FEATURE, [FEATURE]),
+        ([FEATURE, FEATURE], [FEATURE, FEATURE]),
+        ((FEATURE for _ in range(2)), [FEATURE, FEATURE]),
+        ({"type": "FeatureCollection", "features": [FEATURE]}, [FEATURE]),
+        ({"type": "FeatureCollection", "features": []}, []),
+        ({"type": "Feature", "geometry": None}, [{**FEATURE, "geometry": None, "properties": {}}]),
+        ({**FEATURE, "id": 7}, [{**FEATURE, "id": 7}]),
+        (POINT, [{**FEATURE, "properties": {}}]),
+        (shapely.Point(1, 2), [{**FEATURE, "properties": {}}]),
+        ([Field(), FEATURE], [{**FEATURE, "properties": {}}, FEATURE]),
+        ({**FEATURE, "geometry": shapely.Point(1, 2)}, [FEATURE]),
+        ({**FEATURE, "properties": {"n": np.uint8(1)}}, [FEATURE]),
+        ({**FEATURE, "geometry": {**POINT, "coordinates": np.array([1.0, 2.0])}}, [FEATURE]),
+    ],
+)
+def test_what_a_function_may_return(result: Any, features: list[Any]) -> None:
+    """Features, and all that stands for them; numpy's values become Python's."""
+    assert decode_features(encode_features(result)) == features
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (7, "returned 7, which is no GeoJSON"),
+        ("polygon", "no GeoJSON"),
+        ({"boxes": []}, "no GeoJSON"),
+        ([(POINT, 3.0)], "returned 3.0, which is no GeoJSON"),
+        ({"type": "Feature", "geometry": {"type": "Circle"}, "properties": {}}, "no GeoJSON"),
+        ({**FEATURE, "geometry": [1, 2]}, "no GeoJSON"),
+        ({**FEATURE, "properties": [1]}, "no GeoJSON"),
+        ({**FEATURE, "properties": {"model": object()}}, "can't be JSON: .* is a object"),
+        ({**FEATURE, "properties": {"mean": np.float32("nan")}}, "can't be JSON"),
+        ({**FEATURE, "geometry": {**POINT, "coordinates": [np.inf, 0]}}, "can't be JSON"),
+        ({**FEATURE, "properties": {(1, 2): 3}}, "can't be JSON"),
+    ],
+)
+def test_what_a_function_may_not_return(result: Any, told: str) -> None:
+    """A reason that its author understands."""
+    with pytest.raises(OutputError, match=told):
+        encode_features(result)
+
+
+# --- files ---
+
+
+def test_what_is_written_is_read(store: ResultStore) -> None:
+    """By name, from another process too; a second attempt replaces the first."""
+    store.write("job.json", b"{}")
+    store.write_tile(12, 3, [FEATURE, FEATURE])
+    store.write_tile(12, 3, FEATURE)
+    store.write_tile(12, 4, None)
+    other = pickle.loads(pickle.dumps(store))
+    assert other.read("job.json") == b"{}"
+    assert other.read_tile(12, 3) == [FEATURE]
+    assert other.read_tile(12, 4) == []
+    assert names(store) == ["job.json", "tiles/00012/00003.geojson", "tiles/00012/00004.geojson"]
+
+
+def test_the_place_as_an_output_of_a_job_item(tmp_path: Path) -> None:
+    """S3 as OSML writes it."""
+    assert ResultStore("s3://bucket/a/b/").sink == {
+        "type": "S3",
+        "bucket": "bucket",
+        "prefix": "a/b",
+    }
+    assert ResultStore(tmp_path).sink == {"type": "Folder", "path": str(tmp_path)}
+
+
+def test_a_relative_folder_is_the_same_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks run in other folders."""
+    monkeypatch.chdir(tmp_path)
+    data = pickle.dumps(ResultStore("out"))
+    monkeypatch.chdir("/")
+    assert pickle.loads(data).url == str(tmp_path / "out")
+
+
+def test_a_write_that_fails_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole or not at all: a full disk, a process that ends; and no part is left behind."""
+    store = ResultStore(tmp_path)
+    store.write("results.geojson", b"old")
+    with suppress(ZeroDivisionError), store._place.writing("results.geojson") as file:
+        file.write(b"half of the n")
+        raise ZeroDivisionError
+    assert store.read("results.geojson") == b"old"
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError, match=r"results.geojson cannot be written: .*No space left"):
+        store.write("results.geojson", b"new")
+    assert names(store) == ["results.geojson"]
+    assert store.read("results.geojson") == b"old"
+
+
+@pytest.mark.parametrize("url", ["", "s3://", "s3:///key", "gs://bucket/x"])
+def test_what_is_no_output(url: str) -> None:
+    """Told with what would do."""
+    with pytest.raises(OutputError, match="s3://bucket/prefix"):
+        ResultStore(url)
+
+
+def test_a_node_without_the_folder_does_not_make_it(tmp_path: Path) -> None:
+    """What it wrote there would be lost: only the driver makes it."""
+    with pytest.raises(OutputError, match="cannot be written"):
+        ResultStore(tmp_path / "out").write_tile(0, 0, None)
+    assert not (tmp_path / "out").exists()
+
+
+# --- merging ---
+
+
+def collection(store: ResultStore) -> Any:
+    return json.loads(store.read("results.geojson"))
+
+
+def test_results_are_merged_in_the_order_of_the_tiles(store: ResultStore) -> None:
+    """Those asked for, and no others; in more tiles than are read at once."""
+    tiles = [(region, tile) for region in range(20) for tile in range(10)]
+    for number, (region, tile) in enumerate(tiles):
+        found = [{**FEATURE, "properties": {"n": number + part / 10}} for part in range(tile % 3)]
+        store.write_tile(region, tile, found)
+    asked = [key for key in tiles if key != (7, 1)]
+    count = store.merge(asked, "pixels (column, row)")
+    merged = collection(store)
+    assert merged["type"] == "FeatureCollection"
+    assert merged["coordinates"] == "pixels (column, row)"
+    numbers = [feature["properties"]["n"] for feature in merged["features"]]
+    assert numbers == [
+        region * 10 + tile + part / 10 for region, tile in asked for part in range(tile % 3)
+    ]
+    assert count == len(numbers)
+
+
+def test_nothing_found_is_a_collection_too(store: ResultStore) -> None:
+    """Of no Features."""
+    assert store.merge([], "pixels (column, row)") == 0
+    assert collection(store)["features"] == []
+
+
+def test_a_result_that_is_gone_is_told(store: ResultStore) -> None:
+    """Rather than left out; what was merged before stays."""
+    store.write("results.geojson", b"old")
+    with pytest.raises(OutputError, match=r"00000/00005.geojson cannot be read"):
+        store.merge([(0, 5)], "")
+    assert store.read("results.geojson") == b"old"
+
+
+# --- check_shared ---
+
+
+@pytest.fixture
+def one_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.nodes", lambda: [{"NodeID": "n", "Alive": True}])
+
+
+@pytest.mark.usefixtures("one_node")
+def test_a_place_made_ready_takes_tiles(tmp_path: Path) -> None:
+    """And keeps nothing of the test."""
+    store = ResultStore(tmp_path / "some" / "out")
+    store.check_shared()
+    assert names(store) == []
+    store.write_tile(0, 0, FEATURE)
+    assert store.read_tile(0, 0) == [FEATURE]
+
+
+@pytest.mark.usefixtures("one_node")
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    """A file where the folder should be; as root, rights are no hindrance."""
+    (tmp_path / "out").touch()
+    with pytest.raises(OutputError, match=f"{tmp_path}/out"):
+        ResultStore(tmp_path / "out").check_shared()
+
+
+@pytest.mark.usefixtures("one_node", "s3_endpoint")
+def test_a_bucket_that_is_not_there() -> None:
+    """Told with its name."""
+    with pytest.raises(OutputError, match="s3://no-such-bucket/x/.*cannot be written"):
+        ResultStore("s3://no-such-bucket/x").check_shared()
