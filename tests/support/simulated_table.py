@@ -73,7 +73,8 @@ class SimulatedTable(JobTable):
             assert match is not None, update
             for assignment in match["sets"].split(", "):
                 name, value = assignment.split(" = ")
-                item[names[name]] = values[value]
+                base, _, added = value.partition(" + ")
+                item[names[name]] = item[names[base]] + values[added] if added else values[base]
             for name in (match["removes"] or "").split(", "):
                 item.pop(names.get(name, ""), None)
             self._written("update")

@@ -223,12 +223,8 @@ def _with_roi(grid: Grid, roi: str) -> Grid:
 
 
 def _corners(tile: Tile) -> tuple[int, int, int, int]:
-    return (
-        tile.col_off,
-        tile.row_off,
-        tile.col_off + tile.width,
-        tile.row_off + tile.height,
-    )
+    left, top = tile.col_off, tile.row_off
+    return left, top, left + tile.width, top + tile.height
 
 
 def test_an_edge_in_common_is_no_area_in_common() -> None:
@@ -396,10 +392,5 @@ def test_osmls_bounds_and_rasterios_windows_are_the_same(
     """((row, col), (w, h)) there, (col_off, row_off, width, height) here; and back."""
     bounds = ((row, column), (width, height))
     window = from_osml(bounds)
-    assert (window.col_off, window.row_off, window.width, window.height) == (
-        column,
-        row,
-        width,
-        height,
-    )
+    assert window.flatten() == (column, row, width, height)
     assert to_osml(window) == bounds
