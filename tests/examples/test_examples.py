@@ -13,13 +13,13 @@ from tests.support.command import ROOT, SF_BAY, command, run
 
 EXAMPLES = ROOT / "examples"
 
-# Longitude and latitude, from a map; none within 300 m of a shore.
+# Longitude and latitude, from a map; none within 200 m of a shore.
 WATER = {
     "south of the Bay Bridge": (-122.34, 37.75),
     "the South Bay": (-122.27, 37.65),
     "off Angel Island": (-122.39, 37.86),
     "the Pacific": (-122.58, 37.72),
-    "San Pablo Reservoir": (-122.238, 37.928),
+    "San Pablo Reservoir": (-122.249, 37.932),
 }
 LAND = {
     "Golden Gate Park": (-122.48, 37.769),

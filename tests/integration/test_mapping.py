@@ -157,6 +157,23 @@ def test_a_killed_worker_is_an_error_of_its_region(job_table: JobTable) -> None:
     assert "WorkerCrashedError" in tracker.failed()[1]
 
 
+def test_the_driver_reports_what_a_worker_could_not_send(job_table: JobTable) -> None:
+    """A worker that is cut off from the actor after its task: the result brings its reports."""
+    tracker = ImageTracker.start("scene", regions=[2, 2], table=job_table)
+
+    @ray.remote(max_calls=1)  # a process of its own, which ends with the task
+    def process(tracker: ImageTracker, region: int) -> None:
+        from raytracker.reporter import Reporter
+
+        Reporter._send = lambda *args: None  # type: ignore[method-assign]
+        if region:
+            tracker.report(1, error=True, reason="clouds", tile=1)
+
+    list(tracker.map_unordered(process, ((r, (tracker, r)) for r in range(2))))
+    assert counts(tracker.wait(30)) == (2, 1, 1)
+    assert tracker.failed() == {1: "clouds"}
+
+
 def test_map_takes_options_and_refuses_other_things(job_table: JobTable) -> None:
     """`f.options(...)` works; a plain function, several results or an unknown key are told."""
     tracker = ImageTracker.start("scene", regions=4, table=job_table)

@@ -67,29 +67,25 @@ def test_each_outcome_has_its_tint(grid: Grid):
 
 def test_outcomes_differ_without_colour(grid: Grid):
     """Errors and pending regions are hatched, each in its way, and a success is not."""
-    hatches = [hatch for _, _, hatch, _ in LOOKS.values()]
+    hatches = [hatch for _, _, _, hatch, _ in LOOKS.values()]
     assert len(set(hatches)) == len(hatches)
-    plain, hatched = (
-        drawn(draw_map(grid, [S] * 4, title="")),
-        drawn(draw_map(grid, [E] * 4, title="")),
-    )
-    rows, columns = (slice(int(n * 0.22), int(n * 0.3)) for n in plain.shape[:2])
-    assert plain[rows, columns].std() < hatched[rows, columns].std()
+    spread = []
+    for outcome in (S, E, P):
+        pixels = drawn(draw_map(grid, [outcome] * 4, title=""))
+        rows, columns = (slice(int(n * 0.3), int(n * 0.4)) for n in pixels.shape[:2])
+        spread.append(pixels[rows, columns].std((0, 1)).max())
+    assert spread[0] < 1
+    assert min(spread[1:]) > 5
 
 
-def test_features_are_outlined(tmp_path: Path, grid: Grid):
-    """Where they are on the ground: polygons with holes, lines, points, and collections of them."""
-    ring = [
-        grid.tile(0, 0).lonlat(y, x) for x, y in ((20, 20), (80, 20), (80, 80), (20, 80), (20, 20))
-    ]
-    collection = {
-        "type": "GeometryCollection",
-        "geometries": [
-            {"type": "MultiPolygon", "coordinates": [[ring]]},
-            {"type": "LineString", "coordinates": ring},
-            {"type": "Point", "coordinates": ring[0]},
-        ],
-    }
+@pytest.mark.parametrize("kind", ["MultiPolygon", "LineString", "Point"])
+def test_features_are_outlined(grid: Grid, kind: str):
+    """Where they are on the ground; also those in collections."""
+    corners = ((20, 20), (80, 20), (80, 80), (20, 80), (20, 20))
+    ring = [grid.tile(0, 0).lonlat(y, x) for x, y in corners]
+    coordinates = {"MultiPolygon": [[ring]], "LineString": ring, "Point": ring[0]}[kind]
+    geometries = [{"type": kind, "coordinates": coordinates}]
+    collection = {"type": "GeometryCollection", "geometries": geometries}
     features = [
         {"type": "Feature", "geometry": collection, "properties": {}},
         {"type": "Feature", "geometry": None, "properties": {}},
@@ -101,7 +97,7 @@ def test_features_are_outlined(tmp_path: Path, grid: Grid):
     # The legend is below, and differs too.
     changed = (without[: int(0.85 * height)] != with_[: int(0.85 * height)]).any(-1)
     rows, columns = np.nonzero(changed)
-    assert len(rows) > 100
+    assert len(rows) > 10
     assert rows.max() < height / 2
     assert columns.max() < 0.55 * width
 
@@ -128,14 +124,14 @@ def test_any_kind_of_image_is_drawn(tmp_path: Path, pixels: np.ndarray, nodata: 
     assert drawn(png).shape[0] > 100
 
 
-def test_a_stretch_brings_out_a_dark_image(tmp_path: Path):
-    """12 bits in a type of 16, with a bright pixel and nodata, still fill the scale."""
-    rows = np.linspace(100, 300, 10_000).reshape(1, 100, 100).astype(np.uint16)
-    rows[0, 0, :10], rows[0, 1, :10] = 65535, 0
-    stretched = picture._stretch(rows[0], 0)
+def test_a_stretch_brings_out_a_dark_image():
+    """A few values of 65,536, with some bright pixels and much nodata, still fill the scale."""
+    band = np.linspace(1000, 1300, 10_000).astype(np.uint16).reshape(100, 100)
+    band[:, :30], band[0, 30:40] = 0, 65535
+    stretched = picture._stretch(band, 0)
     assert stretched.min() == 0
     assert stretched.max() == 1
-    assert stretched.mean() == pytest.approx(0.5, abs=0.02)
+    assert stretched[:, 30:].mean() == pytest.approx(0.5, abs=0.02)
 
 
 def test_what_lies_outside_of_the_roi_has_no_tint(grid: Grid):

@@ -1,0 +1,156 @@
+"""Breaks what the guarantee rests on, one thing at a time, and shows which test notices.
+
+Each mutation is made in a copy of the tree. Exit status 1 if one goes unnoticed.
+
+    make mutants
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+MODEL = "tests/unit/test_protocol_model.py"
+COORDINATOR = "tests/unit/test_coordinator.py"
+MAPPING = "tests/integration/test_mapping.py"
+CLAIM_READ = "self._check_run(image_id, run, None if read is None else read.tracker_run)"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One thing broken: in each of the files, the first text becomes the second."""
+
+    name: str
+    changes: tuple[tuple[str, str, str], ...]
+    tests: tuple[str, ...] = (MODEL, COORDINATOR)
+
+
+MUTATIONS = [
+    Mutation(
+        "unfenced flush",
+        (("job_table/runs.py", '"#owner = :me AND #seq <= :seq"', '"attribute_exists(#owner)"'),),
+    ),
+    Mutation(
+        "no tracker_seq in the flush's condition",
+        (("job_table/runs.py", '"#owner = :me AND #seq <= :seq"', '"#owner = :me"'),),
+    ),
+    Mutation(
+        "increments instead of absolute values",
+        (
+            ("job_table/runs.py", "#success = :success, #error", "#success = #success + :new, #error"),
+            ("job_table/runs.py", '":success": what.region_success,\n            ":error": what', '":new": 1,\n            ":error": what'),
+        ),
+    ),
+    Mutation(
+        "a reporter that forgets when the owner changes",
+        (("reporter.py", "if self.owner not in (None, ack.owner):", "if False:"),),
+        (MODEL,),
+    ),
+    Mutation(
+        "durable moved before the acknowledgement",
+        (("coordinator.py", "mark = self._received", "mark = self._durable = self._received"),),
+    ),
+    Mutation(
+        "durable covers what came during the flush",
+        (("coordinator.py", "self._durable = mark", "self._durable = self._received"),),
+    ),
+    Mutation(
+        "what came before the claim taken for durable",
+        (("coordinator.py", "self._durable = 0 if changed else", "self._durable = 1 if changed else"),),
+    ),
+    Mutation(
+        "a driver that does not report what tasks told",
+        (("mapper.py", "self._report(outcomes, reasons)", "pass"),),
+        (MAPPING,),
+    ),
+    Mutation(
+        "a claim that ignores the run",
+        (
+            ("job_table/runs.py", CLAIM_READ, "pass"),
+            ("job_table/runs.py", '"#run = :run AND attribute_not_exists(#owner)"', '"attribute_not_exists(#owner)"'),
+            ("job_table/runs.py", '"#run = :run AND #owner = :read"', '"#owner = :read"'),
+        ),
+    ),
+    Mutation(
+        "a superseded process that claims again",
+        (
+            (
+                "coordinator.py",
+                "except (JobVanished, TrackerSuperseded, LedgerError) as err:",
+                "except TrackerSuperseded:\n            self.run = self._table.read(self.image_id).tracker_run\n            self._ledger = None\n        except (JobVanished, LedgerError) as err:",
+            ),
+        ),
+    ),
+    Mutation(
+        "a claim that ignores who owns the image now",
+        (("job_table/runs.py", '"#run = :run AND #owner = :read"', '"#run = :run"'),),
+    ),
+    Mutation(
+        "one owner for all runs of a process",
+        (("coordinator.py", "self.owner = uuid.uuid4().hex", 'self.owner = "process"'),),
+    ),
+    Mutation(
+        "a resume that leaves the owner",
+        (("job_table/runs.py", '["#owner", "#state"]', '["#state"]'),),
+    ),
+    Mutation(
+        "a redrive that overlooks a flush in between",
+        (("job_table/runs.py", 'condition += " AND #seq = :seq"', "pass"),),
+    ),
+    Mutation(
+        "an error that replaces a success",
+        (("ledger/ledger.py", "if outcome > known:", "if outcome != known:"),),
+        ("tests/unit/test_ledger.py",),
+    ),
+]
+
+
+def main() -> int:
+    """Runs all mutations; returns the exit status."""
+    unnoticed = 0
+    for mutation in MUTATIONS:
+        caught = notice(mutation)
+        unnoticed += caught is None
+        print(f"{mutation.name:<48} {caught or 'NOT NOTICED'}", flush=True)
+    print(f"mutants: {len(MUTATIONS)} mutations, {unnoticed} not noticed")
+    return 1 if unnoticed else 0
+
+
+def notice(mutation: Mutation) -> str | None:
+    """Returns the test that fails with the mutation, or None."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("raytracker", "tests", "pyproject.toml"):
+            source, target = ROOT / name, Path(folder, name)
+            shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+        if (ROOT / ".cache").exists():
+            Path(folder, ".cache").symlink_to(ROOT / ".cache")
+        for name, old, new in mutation.changes:
+            path = Path(folder, "raytracker", name)
+            text = path.read_text()
+            if text.count(old) != 1:
+                raise SystemExit(f"{mutation.name}: {old!r} is {text.count(old)} times in {name}")
+            path.write_text(text.replace(old, new))
+        for tests in mutation.tests:
+            run = subprocess.run(
+                [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if run.returncode == 1:
+                found = re.search(r"^(?:FAILED|ERROR) (\S+)", run.stdout, re.MULTILINE)
+                return found[1].replace("tests/", "") if found else tests
+            if run.returncode:
+                raise SystemExit(run.stdout + run.stderr)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
