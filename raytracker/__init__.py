@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import RaytrackerError
     from .image_request import ImageRequest
-    from .job_item import JobItem
-    from .job_table import JobTable
+    from .job_table import JobItem, JobTable
     from .ledger import Outcome
     from .pipeline import process_image
     from .progress import Progress
@@ -35,7 +34,7 @@ __all__ = [
 _HOME = {
     "ImageTracker": "tracker",
     "JobTable": "job_table",
-    "JobItem": "job_item",
+    "JobItem": "job_table",
     "ImageRequest": "image_request",
     "Outcome": "ledger",
     "Progress": "progress",

@@ -28,10 +28,9 @@ from .errors import (
     TableUnavailable,
     TrackerSuperseded,
 )
-from .job_item import JobItem
+from .job_table import EXPIRY_SECONDS, Flush, JobItem, OwnerMoved, RunTable, ledger_of
 from .ledger import Ledger, Outcome, encode_outcomes
 from .progress import Progress
-from .run_table import EXPIRY_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
 
 logger = logging.getLogger(__name__)
 

@@ -43,8 +43,16 @@ MUTATIONS = [
     Mutation(
         "increments instead of absolute values",
         (
-            ("job_table/runs.py", "#success = :success, #error", "#success = #success + :new, #error"),
-            ("job_table/runs.py", '":success": what.region_success,\n            ":error": what', '":new": 1,\n            ":error": what'),
+            (
+                "job_table/runs.py",
+                "#success = :success, #error",
+                "#success = #success + :new, #error",
+            ),
+            (
+                "job_table/runs.py",
+                '":success": what.region_success,\n            ":error": what',
+                '":new": 1,\n            ":error": what',
+            ),
         ),
     ),
     Mutation(
@@ -62,7 +70,13 @@ MUTATIONS = [
     ),
     Mutation(
         "what came before the claim taken for durable",
-        (("coordinator.py", "self._durable = 0 if changed else", "self._durable = 1 if changed else"),),
+        (
+            (
+                "coordinator.py",
+                "self._durable = 0 if changed else",
+                "self._durable = 1 if changed else",
+            ),
+        ),
     ),
     Mutation(
         "a driver that does not report what tasks told",
@@ -73,7 +87,11 @@ MUTATIONS = [
         "a claim that ignores the run",
         (
             ("job_table/runs.py", CLAIM_READ, "pass"),
-            ("job_table/runs.py", '"#run = :run AND attribute_not_exists(#owner)"', '"attribute_not_exists(#owner)"'),
+            (
+                "job_table/runs.py",
+                '"#run = :run AND attribute_not_exists(#owner)"',
+                '"attribute_not_exists(#owner)"',
+            ),
             ("job_table/runs.py", '"#run = :run AND #owner = :read"', '"#owner = :read"'),
         ),
     ),

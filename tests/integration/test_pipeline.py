@@ -26,7 +26,7 @@ from raytracker.errors import (
     ResumeMismatch,
 )
 from raytracker.imagery import Tile
-from raytracker.output import ResultStore
+from raytracker.pipeline import ResultStore
 from tests.support.images import make_image
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

@@ -56,9 +56,8 @@ def test_the_largest_item_that_is_let_through_can_be_written(job_table: JobTable
     """The check at the start agrees with DynamoDB: just under it, the worst ledger fits."""
     import random
 
-    from raytracker.layout import Layout
-    from raytracker.ledger import Ledger
-    from raytracker.run_table import Flush
+    from raytracker.job_table import Flush
+    from raytracker.ledger import Layout, Ledger
 
     tiles = 1_000_000
     while True:

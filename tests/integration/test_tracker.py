@@ -121,7 +121,7 @@ def test_flush_returns_when_this_process_is_durable(job_table: JobTable) -> None
 def test_a_tracker_travels_light() -> None:
     """It pickles to some hundred bytes, however many regions there are."""
     from raytracker.actor import Spec
-    from raytracker.layout import Layout
+    from raytracker.ledger import Layout
 
     spec = Spec("job:s3://bucket/scene.tif", "run", JobTable("ImageJobs"))
     data = pickle.dumps(ImageTracker(spec, Layout.of([256] * 5000 + [3])))

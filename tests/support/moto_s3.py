@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from raytracker import imagery
+from raytracker.imagery import image as imagery
 from raytracker.local import EmbeddedDynamoDB
 
 

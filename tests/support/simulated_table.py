@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any, Literal
 
-from raytracker.ddb_answers import ConditionFailed
-from raytracker.ddb_connection import Written
+from raytracker.ddb import ConditionFailed, Written
 from raytracker.errors import TableError, TableUnavailable
 from raytracker.job_table import JobTable
 

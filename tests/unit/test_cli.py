@@ -11,11 +11,8 @@ from typer.testing import CliRunner
 
 import raytracker
 from raytracker.cli import app
-from raytracker.job_item import JobItem
-from raytracker.job_table import JobTable
-from raytracker.layout import Layout
-from raytracker.ledger import Ledger, Outcome
-from raytracker.run_table import Flush
+from raytracker.job_table import Flush, JobItem, JobTable
+from raytracker.ledger import Layout, Ledger, Outcome
 from tests.support.command import BAHAMAS
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")

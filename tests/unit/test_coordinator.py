@@ -15,10 +15,9 @@ from raytracker.errors import (
     TableUnavailable,
     TrackerSuperseded,
 )
-from raytracker.job_table import JobItem
-from raytracker.layout import Layout
+from raytracker.job_table import EXPIRY_SECONDS, JobItem, ledger_of
+from raytracker.ledger import Layout
 from raytracker.progress import Progress
-from raytracker.run_table import EXPIRY_SECONDS, ledger_of
 from tests.support.simulated_table import SimulatedClock, SimulatedTable
 
 

@@ -314,8 +314,8 @@ def test_batch_write_raises_at_once_what_does_not_heal() -> None:
 def test_batch_write_waits_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many retries there were."""
     naps: list[float] = []
-    monkeypatch.setattr("raytracker.ddb.time.sleep", naps.append)
-    monkeypatch.setattr("raytracker.ddb.random.uniform", lambda low, high: high)
+    monkeypatch.setattr("raytracker.ddb.helper.time.sleep", naps.append)
+    monkeypatch.setattr("raytracker.ddb.helper.random.uniform", lambda low, high: high)
     helper, _ = _batching(*[1] * 600, 0)
     helper.batch_write_items([Item("1"), Item("2")], max_retries=600, max_delay=8)
     assert naps[:4] == [0.125, 0.25, 0.5, 1.0]

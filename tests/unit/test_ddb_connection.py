@@ -269,7 +269,7 @@ def test_nothing_is_built_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> 
 def test_importing_does_not_import_boto3() -> None:
     """It takes half a second."""
     program = (
-        "import sys, raytracker.ddb, raytracker.job_item, raytracker.image_request;"
+        "import sys, raytracker.ddb, raytracker.job_table.item, raytracker.image_request;"
         "sys.exit('boto3' in sys.modules or 'botocore' in sys.modules or 'shapely' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from raytracker.cli.function import load_function
 from raytracker.errors import InvalidFunction
-from raytracker.function import load_function
 
 
 @pytest.fixture(autouse=True)

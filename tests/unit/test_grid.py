@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raytracker.errors import InvalidGrid, UnknownRegion
-from raytracker.grid import Grid, plan
-from raytracker.tile import ImageInfo, Tile, from_osml, to_osml
+from raytracker.imagery import Grid, ImageInfo, Tile, from_osml, plan, to_osml
 
 # The machine may be busy: how long an example takes says nothing.
 unhurried = settings(deadline=None)

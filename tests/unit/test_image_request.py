@@ -9,18 +9,16 @@ import shapely
 
 from raytracker.errors import InvalidImageRequestException, RaytrackerError
 from raytracker.image_request import (
+    FeatureDistillationAlgorithmType,
+    FeatureDistillationNMS,
+    FeatureDistillationSoftNMS,
     ImageCompression,
     ImageFormats,
     ImageRequest,
     ModelInvokeMode,
-    SinkType,
-)
-from raytracker.post_processing import (
-    FeatureDistillationAlgorithmType,
-    FeatureDistillationNMS,
-    FeatureDistillationSoftNMS,
     MRPostProcessing,
     MRPostprocessingStep,
+    SinkType,
 )
 
 ROI = "POLYGON ((0 0, 0 1, 1 1, 1 0, 0 0))"

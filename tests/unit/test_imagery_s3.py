@@ -12,9 +12,9 @@ import pytest
 import rasterio
 from rasterio.env import getenv
 
-from raytracker import imagery
 from raytracker.errors import InvalidImage
 from raytracker.imagery import describe, plan, read
+from raytracker.imagery import image as imagery
 from tests.support.images import make_image, noting
 from tests.support.moto_s3 import moto_s3
 

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from raytracker.interrupt import Interrupted, Work
+from raytracker.cli.interrupt import Interrupted, Work
 from tests.support.command import environment
 
 TWICE = """
 import signal, sys, time
-from raytracker.interrupt import Interrupted, Work
+from raytracker.cli.interrupt import Interrupted, Work
 with Work(lambda: time.sleep(60)) as work:
     print("ready", flush=True)
     try:

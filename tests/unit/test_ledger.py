@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raytracker.errors import InvalidLayout, LedgerError, UnknownRegion
-from raytracker.layout import Layout
-from raytracker.ledger import MAX_REASON_BYTES, MAX_REASONS, Ledger, Outcome, clip_reason
+from raytracker.ledger import MAX_REASON_BYTES, MAX_REASONS, Layout, Ledger, Outcome, clip_reason
 
 layouts = st.lists(st.integers(1, 9), min_size=1, max_size=12).map(Layout.of)
 texts = st.text(max_size=5)

@@ -13,8 +13,8 @@ import pytest
 import shapely
 
 from raytracker.errors import OutputError
-from raytracker.features import decode_features, encode_features
-from raytracker.output import ResultStore
+from raytracker.pipeline import ResultStore
+from raytracker.pipeline.features import decode_features, encode_features
 from tests.support.moto_s3 import moto_s3
 
 POINT = {"type": "Point", "coordinates": [1.0, 2.0]}

@@ -9,12 +9,11 @@ import rasterio
 from PIL import Image
 from rasterio.enums import ColorInterp
 
-from raytracker import picture
+from raytracker.cli import picture
+from raytracker.cli.picture import LOOKS, draw_map
 from raytracker.errors import InvalidImage
-from raytracker.grid import Grid
-from raytracker.imagery import describe, plan
+from raytracker.imagery import Grid, describe, plan
 from raytracker.ledger import Outcome
-from raytracker.picture import LOOKS, draw_map
 
 P, E, S = Outcome.PENDING, Outcome.ERROR, Outcome.SUCCESS
 

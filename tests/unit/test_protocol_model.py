@@ -14,11 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from raytracker.actor import Spec
 from raytracker.coordinator import Ack, Batch, Coordinator
-from raytracker.job_table import JobItem
-from raytracker.layout import Layout
-from raytracker.ledger import Outcome
+from raytracker.job_table import JobItem, ledger_of
+from raytracker.ledger import Layout, Outcome
 from raytracker.reporter import _Held
-from raytracker.run_table import ledger_of
 from tests.support.simulated_table import SimulatedClock, SimulatedTable
 
 FATES = st.sampled_from(["ok", "ok", "ok", "lose_request", "lose_response", "hold_back", "refuse"])

@@ -1,0 +1,277 @@
+"""The command `raytracker`; extra `raytracker[cli]`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Annotated
+
+try:
+    import typer
+except ImportError as error:
+    sys.exit(f'{error}; install what the command needs with: pip install "raytracker[cli]"')
+
+from .. import __version__
+from ..errors import (
+    ImageExists,
+    InvalidFunction,
+    InvalidGrid,
+    InvalidImage,
+    InvalidImageId,
+    InvalidLayout,
+    LedgerError,
+    OutputError,
+    RaytrackerError,
+    ResumeMismatch,
+    TableError,
+    TableMismatch,
+)
+
+BAD_USAGE = (
+    ImageExists,
+    InvalidFunction,
+    InvalidGrid,
+    InvalidImage,
+    InvalidImageId,
+    InvalidLayout,
+    LedgerError,
+    OutputError,
+    ResumeMismatch,
+    TableError,
+    TableMismatch,
+)
+
+# Typer makes a paragraph of what lies between empty lines, and a line of what is a paragraph.
+_ENVIRONMENT = """\
+[bold]Environment:[/bold]
+
+AWS_PROFILE, AWS_DEFAULT_REGION and all else that boto3 reads: where the job table is, and who asks
+
+AWS_ENDPOINT_URL_DYNAMODB: another DynamoDB, such as http://127.0.0.1:8000"""
+_STATUSES = """\
+[bold]Exit status:[/bold] 0 SUCCESS, 3 PARTIAL (some regions failed), 4 FAILED, 5 CANCELLED"""
+_RUN_EPILOG = f"""\
+[bold]Examples:[/bold]
+
+raytracker run scene.tif detect.py:detect --embedded --table demo --output out
+
+raytracker run s3://bucket/scene.tif mypackage.detect:ships --table ImageJobs --output s3://bucket/out
+
+raytracker run scene.tif detect.py:detect --table ImageJobs --if-exists resume
+
+{_ENVIRONMENT}
+
+RAY_ADDRESS: the Ray cluster to use ("auto": the one on this machine); without it, a Ray of its own
+
+{_STATUSES} elsewhere, 130 cancelled by Ctrl-C, \
+2 bad usage (arguments, image, table, credentials), 1 anything else"""
+_STATUS_EPILOG = f"""\
+[bold]Example:[/bold] raytracker status /data/scene.tif --table ImageJobs --json
+
+{_ENVIRONMENT}
+
+{_STATUSES}; 0 also while it goes on; 2 no such image or table"""
+
+app = typer.Typer(
+    help="Runs a function over every tile of an image, in Ray tasks, and knows how far it has "
+    "come: each image is an item in a DynamoDB job table.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+table_app = typer.Typer(help="The job table.", no_args_is_help=True)
+app.add_typer(table_app, name="table")
+
+
+class IfExists(str, Enum):
+    """What to do when the image is in the table."""
+
+    error = "error"
+    resume = "resume"
+    restart = "restart"
+
+
+class RoiCrs(str, Enum):
+    """What the ROI's coordinates are."""
+
+    image = "image"
+    lonlat = "lonlat"
+
+
+TableName = Annotated[str, typer.Option("--table", metavar="NAME", help="The job table.")]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print the job item as one JSON object on the last line of stdout, which is all "
+        "that is printed there.",
+    ),
+]
+
+
+def main() -> None:
+    """Runs the command; the entry point."""
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"raytracker {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _raytracker(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=_RUN_EPILOG)
+def run(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A path, or s3://bucket/key.")],
+    function: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:FUNCTION",
+            help="What to run on each tile, as function(pixels, tile): of a module that imports "
+            "from here, or FILE.py:FUNCTION.",
+        ),
+    ],
+    table: TableName,
+    tile_size: Annotated[str, typer.Option(metavar="N", help="Pixels; also WIDTHxHEIGHT.")] = "512",
+    tile_overlap: Annotated[str, typer.Option(metavar="N", help="Pixels, likewise.")] = "0",
+    region_size: Annotated[
+        str, typer.Option(metavar="N", help="Pixels, likewise; a region is a block of whole tiles.")
+    ] = "2048",
+    roi: Annotated[
+        str | None,
+        typer.Option(metavar="WKT", help="Only the tiles in this POLYGON or MULTIPOLYGON."),
+    ] = None,
+    roi_crs: Annotated[
+        RoiCrs, typer.Option(help="What it is in: the image's CRS, or longitude and latitude.")
+    ] = RoiCrs.image,
+    image_id: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="The key in the table, instead of the image's full path."),
+    ] = None,
+    if_exists: Annotated[
+        IfExists,
+        typer.Option(
+            help="If the image is in the table: refuse, run what is pending, or begin again."
+        ),
+    ] = IfExists.error,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="A folder that every node sees, or s3://bucket/prefix: gets job.json, "
+            "results.geojson and map.png.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    embedded: Annotated[
+        bool,
+        typer.Option(
+            "--embedded",
+            help="Use a DynamoDB and a Ray on this machine that are gone when the command ends.",
+        ),
+    ] = False,
+) -> None:
+    """Run a function over every tile of an image. Ctrl-C cancels the image."""
+    with _told():
+        cut = {
+            "tile_size": _size("--tile-size", tile_size),
+            "tile_overlap": _size("--tile-overlap", tile_overlap),
+            "region_size": _size("--region-size", region_size),
+            "roi": roi,
+            "roi_crs": roi_crs.value,
+        }
+        from .run import run_image
+
+        code = run_image(
+            image,
+            function,
+            table_name=table,
+            cut=cut,
+            image_id=image_id,
+            if_exists=if_exists.value,
+            output=output,
+            as_json=as_json,
+            embedded=embedded,
+        )
+    raise typer.Exit(code)
+
+
+@app.command(epilog=_STATUS_EPILOG)
+def status(
+    image_id: Annotated[
+        str, typer.Argument(metavar="IMAGE_ID", help="The image's key in the table.")
+    ],
+    table: TableName,
+    as_json: AsJson = False,
+) -> None:
+    """Show how far an image has come, as the table knows it."""
+    with _told():
+        from ..job_table import JobTable, check_image_id
+        from .show import EXIT_STATUS, print_json, print_status
+
+        check_image_id(image_id)
+        job = JobTable(table).read(image_id)
+        if job is None:
+            raise _Refused(f"image {image_id!r} is not in table {table!r}")
+        if as_json:
+            print_json(job)
+        else:
+            print_status(job)
+    raise typer.Exit(EXIT_STATUS.get(job.status, 0))
+
+
+@table_app.command()
+def create(name: Annotated[str, typer.Argument(metavar="NAME", help="The table's name.")]) -> None:
+    """Make a job table: on demand, key image_id, TTL on expire_time; no-op if it is there."""
+    with _told():
+        from ..job_table import JobTable
+
+        JobTable(name).create()
+        typer.echo(f"table {name} is there and fits")
+
+
+class _Refused(RaytrackerError):
+    """What was asked for cannot be done."""
+
+
+def _size(option: str, text: str) -> int | tuple[int, int]:
+    """Returns "N", or "W,H" or "WxH", as pixels.
+
+    Raises:
+        InvalidGrid: It is neither; whether the pixels make sense, the grid finds out.
+    """
+    found = re.fullmatch(r"\s*(-?\d+)\s*(?:[x,]\s*(-?\d+)\s*)?", text, re.ASCII | re.IGNORECASE)
+    if found is None:
+        raise InvalidGrid(f"{option} {text!r}: give pixels, as N or WIDTHxHEIGHT")
+    width, height = found.groups()
+    return int(width) if height is None else (int(width), int(height))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turns what raytracker raises into one line on stderr and an exit status."""
+    try:
+        yield
+    except RaytrackerError as err:
+        from .show import one_line
+
+        typer.echo(f"raytracker: {one_line(err)}", err=True)
+        raise typer.Exit(2 if isinstance(err, (_Refused, *BAD_USAGE)) else 1) from err
+    except KeyboardInterrupt as err:
+        typer.echo("raytracker: interrupted; nothing was started", err=True)
+        raise typer.Exit(130) from err

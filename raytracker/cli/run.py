@@ -1,0 +1,268 @@
+"""`raytracker run`: everything that can be refused is, before Ray starts; then process_image."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import ImageExists, JobCancelled, RayNotInitialized, RaytrackerError, TableUnavailable
+from ..imagery import Grid, describe, plan
+from ..job_table import JobItem, JobTable, check_image_id, ledger_of
+from ..local import EmbeddedDynamoDB
+from ..pipeline import RESULTS, ResultStore, process_image
+from ..tracker import ImageTracker
+from ..tracker.beginning import IfExists
+from .function import load_function
+from .interrupt import Interrupted, Work
+from .show import EXIT_STATUS, Display, in_short, one_line, print_json, print_summary
+
+MAP = "map.png"
+MAX_OUTLINED_BYTES = 64_000_000  # of results.geojson
+START_SECONDS = 30.0
+LEAVE_SECONDS = 3.0
+KNOCK_SECONDS = 5.0
+POLL_SECONDS = 0.1
+AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+
+
+def run_image(
+    image: str,
+    function: str,
+    *,
+    table_name: str,
+    cut: Mapping[str, Any],
+    image_id: str | None,
+    if_exists: IfExists,
+    output: str | None,
+    as_json: bool,
+    embedded: bool,
+) -> int:
+    """Runs an image, shows how it goes, and returns the exit status.
+
+    The arguments are the command's; `cut` are those of `grid.plan`.
+    """
+    files: dict[str, str] = {}
+    # What a module prints when it is imported must not get between the job and its reader.
+    with redirect_stdout(sys.stderr), ExitStack() as stack:
+        call = load_function(function)
+        info = describe(image)
+        grid = plan(info, **cut)
+        image_id = info.url if image_id is None else image_id
+        check_image_id(image_id)
+        display = stack.enter_context(Display())
+        if embedded:
+            urls = (info.url, output or "")
+            table = _embedded(stack, table_name, any(url.startswith("s3://") for url in urls))
+            display.say(
+                f"embedded DynamoDB at {table.endpoint_url}, gone when this command ends; "
+                f"table {table_name}"
+            )
+        else:
+            table = JobTable(table_name)
+        before = _read_before(table, image_id, if_exists)
+        table = _spelt_out(table)
+        tiles = grid.tiles_per_region
+        display.say(f"image {image_id}: regions {len(tiles)}, tiles {sum(tiles)}")
+        display.doing("starting Ray")
+        stack.enter_context(_ray(None if embedded else os.environ.get("RAY_ADDRESS")))
+        display.doing("processing")
+        work = partial(
+            process_image,
+            image,
+            call,
+            table=table,
+            image_id=image_id,
+            if_exists=if_exists,
+            output=output,
+            on_progress=display.update,
+            **cut,
+        )
+        job, code = _Run(work, display, table, image_id, before).supervise()
+        if job is not None and output is not None and code < 128:
+            display.doing("drawing the picture")
+            files = _files(job, grid, output, display)
+        display.end()
+        if job is not None and not display.live:
+            display.say(in_short(job))
+    if job is not None:
+        if as_json:
+            print_json(job)
+        else:
+            print_summary(job, files)
+    return code
+
+
+def _embedded(stack: ExitStack, table_name: str, uses_s3: bool) -> JobTable:
+    dynamodb = stack.enter_context(EmbeddedDynamoDB())
+    # Ray's workers inherit these. Real ones are needed for S3, and then they do here as well.
+    if not uses_s3:
+        os.environ.update(dynamodb.credentials)
+    table = JobTable(table_name, dynamodb.endpoint_url, dynamodb.region_name)
+    table.create()
+    return table
+
+
+def _read_before(table: JobTable, image_id: str, if_exists: str) -> str | None:
+    """Finds out whether the table can be read; returns the run that the image has there.
+
+    Raises:
+        ImageExists: It has one, and that is not wanted.
+        TableError: There is no such table, its key is another, or credentials are missing.
+    """
+    found = table.read(image_id)
+    if found is not None and if_exists == "error":
+        raise ImageExists(
+            f"image {image_id!r} is in table {table.table_name!r} already ({found.status}): "
+            "--if-exists resume goes on with it, --if-exists restart begins again"
+        )
+    return None if found is None else found.tracker_run
+
+
+def _spelt_out(table: JobTable) -> JobTable:
+    """Returns the table as boto3 finds it here: the nodes of a cluster have other environments."""
+    found = table.writer.meta
+    is_aws = (urlsplit(found.endpoint_url).hostname or "").endswith(AWS_HOSTS)
+    return JobTable(table.table_name, None if is_aws else found.endpoint_url, found.region_name)
+
+
+@contextmanager
+def _ray(address: str | None) -> Iterator[None]:
+    """A connection to a Ray cluster; without an address, to one of its own."""
+    # Else Ray warns of what it will do about this variable some day.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    try:
+        _knock(address or "local")
+        ray.init(
+            address=address or "local",
+            include_dashboard=False,
+            log_to_driver=False,  # it would print to stdout what the function prints
+            logging_level=logging.ERROR,
+        )
+    except Exception as err:
+        what = f"no Ray at {address} (RAY_ADDRESS)" if address else "Ray did not start"
+        raise RayNotInitialized(f"{what}: {one_line(err)}") from err
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Finds out whether somebody is at HOST:PORT: Ray itself would try for many minutes.
+
+    Raises:
+        OSError: Nobody is.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdecimal():  # and not "auto" or "local"
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One image on its way.
+
+    Attributes:
+        call: Processes it.
+        display: Shows how far it is.
+        table: Where its item is.
+        image_id: Its key there.
+        before: The run that the item belonged to until now.
+    """
+
+    call: Callable[[], JobItem]
+    display: Display
+    table: JobTable
+    image_id: str
+    before: str | None
+
+    def supervise(self) -> tuple[JobItem | None, int]:
+        """Processes the image to its end or to a signal; returns the job and the exit status."""
+        with Work(self.call) as work:
+            try:
+                job: JobItem | None = work.result()
+            except JobCancelled:  # from elsewhere
+                job = self.table.read(self.image_id)
+            except Interrupted as signal:
+                self.display.end()
+                self.display.say(
+                    f"{signal}: cancelling image {self.image_id} (once more: leave at once)"
+                )
+                return self._cancel(work), 128 + signal.number
+        return job, 1 if job is None else EXIT_STATUS.get(job.status, 1)
+
+    def _cancel(self, work: Work[JobItem]) -> JobItem | None:
+        """Cancels the image, durably, and says so; returns the job."""
+        say = self.display.say
+        try:
+            if not self._has_begun(work):
+                say(f"image {self.image_id} had not been started")
+                return None
+            ImageTracker.attach(self.image_id, table=self.table).cancel()
+            job = self.table.read(self.image_id)
+        except RaytrackerError as err:
+            say(f"image {self.image_id} could not be cancelled: {one_line(err)}")
+            return None
+        work.join(LEAVE_SECONDS)
+        if job is not None and job.status == "CANCELLED":
+            say(f"image {self.image_id} is cancelled")
+        return job
+
+    def _has_begun(self, work: Work[JobItem]) -> bool:
+        """Waits until the image has a run of this command, to be cancelled; False: it won't."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            ended = work.ended  # looked at first: what it did before its end is then seen
+            try:
+                found = self.table.read(self.image_id)
+            except TableUnavailable:
+                found = None
+            if found is not None and found.tracker_run not in (None, self.before):
+                return True
+            if ended:
+                return False
+            time.sleep(POLL_SECONDS)
+        return False
+
+
+def _files(job: JobItem, grid: Grid, output: str, display: Display) -> dict[str, str]:
+    """Draws the picture; returns what lies where in the output."""
+    store = ResultStore(output)
+    files = {"job": f"{store.url}/job.json", "results": f"{store.url}/{RESULTS}"}
+    try:
+        from .picture import draw_map
+
+        ledger = ledger_of(job)
+        png = draw_map(
+            grid,
+            [ledger.outcome(region) for region in range(grid.region_count)],
+            title=f"{Path(grid.info.url).name}\n{in_short(job)}",
+            features=_features(store),
+        )
+        store.write(MAP, png)
+    except Exception as err:  # whatever it is, the job has ended as its status says
+        display.say(f"no picture: {type(err).__name__}: {one_line(err)}")
+        return files
+    return {**files, "picture": f"{store.url}/{MAP}"}
+
+
+def _features(store: ResultStore) -> list[dict[str, Any]]:
+    """Returns the features to outline in the picture: none where they are many, or far away."""
+    path = Path(store.url, RESULTS)
+    if store.url.startswith("s3://") or path.stat().st_size > MAX_OUTLINED_BYTES:
+        return []
+    features: list[dict[str, Any]] = json.loads(path.read_bytes())["features"]
+    return features

@@ -1,0 +1,176 @@
+"""What DynamoDB answers, in Python's types and in raytracker's exceptions."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from ..errors import RaytrackerError, TableError, TableUnavailable
+
+# Refusals that stay until somebody changes rights, credentials, the table or the item.
+_PERMANENT = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "ItemCollectionSizeLimitExceededException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "NotAuthorized",
+    "OptInRequired",
+    "ResourceNotFoundException",
+    "SerializationException",
+    "SignatureDoesNotMatch",
+    "SubscriptionRequiredException",
+    "TableNotFoundException",
+    "UnknownOperationException",
+    "UnrecognizedClientException",
+    "ValidationError",
+    "ValidationException",
+}
+_NO_TABLE = {"ResourceNotFoundException", "TableNotFoundException"}
+_CREDENTIALS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+# DynamoDB says ValidationException for all of these; only its text tells them apart. The wordings
+# are AWS's, DynamoDB Local's and moto's.
+_TOO_LARGE = ("maximum allowed size",)
+_OTHER_KEY = (
+    "does not match the schema",
+    "number of conditions on the keys is invalid",
+    "required keys was not given a value",
+    "missing the key",
+    "type mismatch for key",
+    "type mismatch for hash key",
+)
+
+
+class ConditionFailed(RaytrackerError):
+    """The condition of a write does not hold; nothing was written.
+
+    Attributes:
+        old: The item as it is in the table, in Python's types; None if there is none.
+    """
+
+    def __init__(self, message: str, old: dict[str, Any] | None = None) -> None:
+        super().__init__(message, old)
+        self.old = old
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def to_python(data: Any) -> Any:
+    """Turn boto3's types into Python's, also nested.
+
+    A whole Decimal becomes an int, any other a float; a Binary becomes bytes.
+    """
+    if isinstance(data, Decimal):
+        # Not `data % 1`, which fails beyond 28 digits.
+        whole = data.is_finite() and data == data.to_integral_value()
+        return int(data) if whole else float(data)
+    if isinstance(data, dict):
+        return {key: to_python(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple, set)):
+        return type(data)(to_python(value) for value in data)
+    if data is None or isinstance(data, (str, int, float, bytes)):
+        return data
+
+    from boto3.dynamodb.types import Binary
+
+    return bytes(data) if isinstance(data, Binary) else data
+
+
+def translate(err: BaseException, table_name: str) -> RaytrackerError:
+    """Say in raytracker's terms what an error of boto3 means.
+
+    Args:
+        err: What boto3 raised; an error of raytracker's comes back as it is.
+        table_name: The table that was spoken to.
+
+    Returns:
+        ConditionFailed; or TableError if the same request will be refused again; else
+        TableUnavailable. Each has one line of text that names the table and, if known, the cure.
+    """
+    from botocore import exceptions as boto
+
+    if isinstance(err, RaytrackerError):
+        return err
+    if isinstance(err, boto.ClientError):
+        return _translate_answer(err, table_name)
+
+    cure = None
+    if isinstance(err, (boto.NoCredentialsError, boto.PartialCredentialsError)):
+        cure = f"AWS credentials are missing or incomplete; {_CREDENTIALS}"
+    elif isinstance(err, boto.NoRegionError):
+        cure = "no AWS region; set AWS_DEFAULT_REGION or pass region_name"
+    elif isinstance(err, boto.HTTPClientError):
+        return TableUnavailable(f"table {table_name}: DynamoDB does not answer: {_line(err)}")
+    elif isinstance(
+        err,
+        (
+            boto.ParamValidationError,
+            boto.ProfileNotFound,
+            boto.ConfigNotFound,
+            boto.ConfigParseError,
+            boto.InvalidConfigError,
+            boto.InvalidRegionError,
+            boto.SSOError,
+            boto.TokenRetrievalError,
+            boto.UnknownCredentialError,
+            # boto3's serializer, on a value that DynamoDB has no type for; and a malformed endpoint
+            ArithmeticError,
+            TypeError,
+            ValueError,
+        ),
+    ):
+        cure = f"{type(err).__name__}: {_line(err)}"
+    if cure:
+        return TableError(f"table {table_name}: {cure}")
+    return TableUnavailable(f"table {table_name}: {type(err).__name__}: {_line(err)}")
+
+
+def _translate_answer(err: Any, table_name: str) -> RaytrackerError:
+    error = err.response.get("Error", {})
+    code, text = str(error.get("Code", "unknown error")), _line(error.get("Message", ""))
+    if code == "ConditionalCheckFailedException":
+        message = f"table {table_name}: the condition of {err.operation_name} does not hold"
+        return ConditionFailed(message, _old_item(err.response))
+    if code not in _PERMANENT:
+        return TableUnavailable(f"table {table_name}: {code}: {text}")
+
+    lower = text.lower()
+    if code in _NO_TABLE:
+        what = f"no such table in this account and region; `raytracker table create {table_name}`"
+    elif any(part in lower for part in _TOO_LARGE):
+        what = "the item is larger than the 400 KB that DynamoDB stores; use larger tiles"
+    elif any(part in lower for part in _OTHER_KEY):
+        what = (
+            "it has another key than a job table's, which is image_id (a string) alone; "
+            f"use another table, or make one: `raytracker table create NAME` ({text})"
+        )
+    elif code.startswith("AccessDenied"):
+        what = f"these credentials may not do {err.operation_name}; grant it ({text})"
+    elif code.startswith(("Validation", "Serialization", "Unknown", "ItemCollection")):
+        what = f"{err.operation_name} was refused: {code}: {text}"
+    else:
+        what = f"AWS does not accept these credentials; {_CREDENTIALS} ({code}: {text})"
+    return TableError(f"table {table_name}: {what}")
+
+
+def _old_item(response: Any) -> dict[str, Any] | None:
+    """The item in a refused write's answer, which botocore leaves in DynamoDB's JSON."""
+    from boto3.dynamodb.types import TypeDeserializer
+
+    item = response.get("Item")
+    if not item:
+        return None
+    deserialize = TypeDeserializer().deserialize
+    return {name: to_python(deserialize(value)) for name, value in item.items()}
+
+
+def _line(message: object) -> str:
+    return " ".join(str(message).split())

@@ -1,0 +1,16 @@
+"""The job table: its items, OSML's methods, and the four writes of a run."""
+
+from .item import JobItem
+from .runs import EXPIRY_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
+from .table import JobTable, check_image_id
+
+__all__ = [
+    "JobItem",
+    "EXPIRY_SECONDS",
+    "Flush",
+    "OwnerMoved",
+    "RunTable",
+    "ledger_of",
+    "JobTable",
+    "check_image_id",
+]

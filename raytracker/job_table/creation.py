@@ -1,0 +1,98 @@
+"""Making the job table, or finding that it is there and fits."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from ..ddb import translate
+from ..errors import TableMismatch
+
+if TYPE_CHECKING:
+    from ..ddb import TableConnection
+
+_KEY = "image_id"
+_TTL_ATTRIBUTE = "expire_time"
+_LOOKS: Any = {"Delay": 0.5, "MaxAttempts": 240}  # twice a second, for two minutes
+_CURE = "make another table: `raytracker table create NAME`"
+
+
+def create_job_table(table: TableConnection) -> None:
+    """Create a table with on-demand billing, hash key `image_id` and TTL on `expire_time`.
+
+    Returns when the table is active; does nothing if it is there and fits. Any number of processes
+    may do this at once.
+
+    Args:
+        table: The connection to it; says its name.
+
+    Raises:
+        TableMismatch: A table of that name has another key, or TTL on another attribute.
+        TableError: DynamoDB refuses.
+        TableUnavailable: DynamoDB does not answer, or the table is not active in two minutes.
+    """
+    name = table.table_name
+    try:
+        client = table.client.meta.client
+        _create_if_missing(client, name)
+        _check_key(client.describe_table(TableName=name)["Table"], name)
+        _enable_ttl(client, name)
+    except Exception as err:
+        raise translate(err, name) from err
+
+
+def _create_if_missing(client: Any, name: str) -> None:
+    # Looked for first: who may only use a table that is there may not be allowed to create one.
+    try:
+        client.describe_table(TableName=name)
+    except client.exceptions.ResourceNotFoundException:
+        with contextlib.suppress(client.exceptions.ResourceInUseException):  # another was quicker
+            client.create_table(
+                TableName=name,
+                KeySchema=[{"AttributeName": _KEY, "KeyType": "HASH"}],
+                AttributeDefinitions=[{"AttributeName": _KEY, "AttributeType": "S"}],
+                BillingMode="PAY_PER_REQUEST",
+            )
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig=_LOOKS)
+
+
+def _check_key(description: Any, name: str) -> None:
+    types = {
+        attribute["AttributeName"]: attribute["AttributeType"]
+        for attribute in description["AttributeDefinitions"]
+    }
+    key = [
+        (part["KeyType"], part["AttributeName"], types[part["AttributeName"]])
+        for part in description["KeySchema"]
+    ]
+    if key != [("HASH", _KEY, "S")]:
+        found = " and ".join(f"{kind} key {attribute} ({type_})" for kind, attribute, type_ in key)
+        raise TableMismatch(
+            f"table {name} has {found}; a job table has HASH key {_KEY} (S) alone; {_CURE}"
+        )
+
+
+def _enable_ttl(client: Any, name: str) -> None:
+    if _ttl_is_enabled(client, name):
+        return
+    try:
+        client.update_time_to_live(
+            TableName=name,
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": _TTL_ATTRIBUTE},
+        )
+    except client.exceptions.ClientError:
+        # Refused also where another process has just enabled it.
+        if not _ttl_is_enabled(client, name):
+            raise
+
+
+def _ttl_is_enabled(client: Any, name: str) -> bool:
+    ttl = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    enabled = ttl.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
+    attribute = ttl.get("AttributeName")
+    if enabled and attribute != _TTL_ATTRIBUTE:
+        raise TableMismatch(
+            f"table {name} has its TTL on {attribute}; a job table has it on {_TTL_ATTRIBUTE}; "
+            f"change it, or {_CURE}"
+        )
+    return enabled

@@ -1,0 +1,145 @@
+"""The item of one image in the job table: OSML's attributes, and the tracker's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from ..ddb import DDBItem, DDBKey, to_python
+
+if TYPE_CHECKING:
+    from ..image_request import ImageRequest
+
+
+@dataclass
+class JobItem(DDBItem):
+    """One image in the job table.
+
+    The attributes up to `roi_wkt` are those of OSML Model Runner 2.3.0, in its order and types; the
+    others are the tracker's own, and OSML's readers ignore them.
+
+    Attributes:
+        image_id: The key, 1 to 2,048 bytes of UTF-8.
+        job_id: The job that asked for the image.
+        image_url: Where the image is.
+        image_read_role: ARN of the IAM role that may read it.
+        model_invoke_mode: How the model is invoked, for example SM_ENDPOINT.
+        start_time: When the job started, in epoch milliseconds.
+        expire_time: When the item may be deleted, in epoch seconds; the table's TTL attribute.
+        end_time: When the job ended, in epoch milliseconds.
+        region_success: Regions that succeeded so far.
+        region_error: Regions that failed so far.
+        region_count: Regions of the image.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        extents: JSON object with north, south, east and west of the image.
+        tile_size: "(width, height)" of a tile in pixels.
+        tile_overlap: "(width, height)" of the overlap of two tiles in pixels.
+        model_name: Name of the model.
+        outputs: JSON list of where results go.
+        processing_duration: Seconds from the start to the last update.
+        feature_properties: JSON list of properties added to each feature.
+        feature_distillation_option: JSON object: how overlapping features are reduced.
+        roi_wkt: Region of interest, as WKT.
+        tracker_run: The tracking run that the item belongs to, a uuid.
+        tracker_owner: The process that may write the item now, a uuid.
+        tracker_seq: Number of the owner's last flush.
+        tracker_ledger: The encoded outcomes of all tiles.
+        tracker_errors: Tile number, as a string, to why it failed.
+        tracker_state: CANCELLED or STOPPED, where the counts can't say it.
+        tracker_grid: JSON object: how the image was cut into tiles and regions.
+    """
+
+    image_id: str
+    job_id: str | None = None
+    image_url: str | None = None
+    image_read_role: str | None = None
+    model_invoke_mode: str | None = None
+    start_time: int | None = None
+    expire_time: int | None = None
+    end_time: int | None = None
+    region_success: int | None = None
+    region_error: int | None = None
+    region_count: int | None = None
+    width: int | None = None
+    height: int | None = None
+    extents: str | None = None
+    tile_size: str | None = None
+    tile_overlap: str | None = None
+    model_name: str | None = None
+    outputs: str | None = None
+    processing_duration: int | None = None
+    feature_properties: str | None = None
+    feature_distillation_option: str | None = None
+    roi_wkt: str | None = None
+    tracker_run: str | None = None
+    tracker_owner: str | None = None
+    tracker_seq: int | None = None
+    tracker_ledger: bytes | None = field(default=None, repr=False)
+    tracker_errors: dict[str, str] | None = None
+    tracker_state: str | None = None
+    tracker_grid: str | None = None
+
+    def __post_init__(self) -> None:
+        self.ddb_key = DDBKey(hash_key="image_id", hash_value=self.image_id)
+
+    @classmethod
+    def from_image_request(cls, image_request: ImageRequest) -> JobItem:
+        """The item that a request asks for, as OSML fills it before it opens the image."""
+        options = image_request.get_feature_distillation_option()
+        return cls(
+            image_id=image_request.image_id,
+            job_id=image_request.job_id,
+            tile_size=str(image_request.tile_size),
+            tile_overlap=str(image_request.tile_overlap),
+            model_name=image_request.model_name,
+            model_invoke_mode=image_request.model_invoke_mode,
+            outputs=json.dumps(image_request.outputs),
+            image_url=image_request.image_url,
+            image_read_role=image_request.image_read_role,
+            feature_properties=json.dumps(image_request.feature_properties),
+            feature_distillation_option=json.dumps(asdict(options[0])) if options else None,
+            roi_wkt=image_request.roi.wkt if image_request.roi is not None else None,
+        )
+
+    @classmethod
+    def from_ddb(cls, attributes: Mapping[str, Any]) -> JobItem:
+        """The item that DynamoDB returned, without the attributes that this class does not know.
+
+        Args:
+            attributes: The attributes, in boto3's types or Python's; `image_id` must be among them.
+        """
+        known = {f.name for f in fields(cls) if f.init}
+        return cls(**{name: to_python(v) for name, v in attributes.items() if name in known})
+
+    @property
+    def status(self) -> str:
+        """STARTED, IN_PROGRESS, SUCCESS, PARTIAL or FAILED, as OSML derives them; or CANCELLED.
+
+        An item that ended before all its regions were settled is FAILED: so ends OSML an image that
+        it could not open. So is one that was stopped, with `tracker_state` STOPPED.
+        """
+        if self.tracker_state == "CANCELLED":
+            return "CANCELLED"
+        if self.tracker_state == "STOPPED":
+            return "FAILED"
+        success, error = self.region_success or 0, self.region_error or 0
+        if self.region_count is not None and success + error >= self.region_count:
+            if success >= self.region_count:
+                return "SUCCESS"
+            return "PARTIAL" if success else "FAILED"
+        if self.end_time is not None:
+            return "FAILED"
+        return "IN_PROGRESS" if success + error else "STARTED"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of OSML's attributes (None included), the status and why tiles failed, JSON-ready."""
+        shown = {"tracker_run", "tracker_state", "tracker_errors"}
+        plain = {
+            name: to_python(value)
+            for name, value in asdict(self).items()
+            if name != "ddb_key" and (name in shown or not name.startswith("tracker_"))
+        }
+        return {**plain, "status": self.status}

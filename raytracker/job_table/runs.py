@@ -1,0 +1,391 @@
+"""The four writes of a run: start, claim, resume, flush. Each is safe to repeat.
+
+A request or its response may be lost, delayed or delivered twice. So each write has a condition
+that fails once somebody else has moved on, and when a repeated one fails because the first got
+through, the old item shows our own uuid: that is success.
+
+    start   no item, or the one just read   sets the whole item, a new run, no owner
+    claim   our run, the owner just read    sets us as owner, flush number 0
+    resume  the run just read               sets a new run, no owner
+    flush   we are owner, number not lower  sets counts, ledger, errors, state, times
+
+Because start and resume leave no owner, no flush of an older run passes its condition any more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..ddb import ConditionFailed, DDBHelper
+from ..errors import (
+    ImageExists,
+    InvalidLayout,
+    JobVanished,
+    LedgerError,
+    RaytrackerError,
+    TableUnavailable,
+    TrackerSuperseded,
+)
+from ..ledger import MAX_REASON_BYTES, MAX_REASONS, Layout, Ledger
+from .item import JobItem
+
+EXPIRY_SECONDS = 24 * 60 * 60  # as OSML's
+MAX_ITEM_BYTES = 400 * 1024  # DynamoDB's limit, names of attributes included
+_REASON_OVERHEAD = 1 + len(str(10**7))  # of one entry of tracker_errors, beside its text
+
+
+class OwnerMoved(RaytrackerError):
+    """Another process has claimed the image for the same run; this one is a leftover."""
+
+
+class Flush(NamedTuple):
+    """What a flush writes; all values are absolute, so that writing them twice changes nothing.
+
+    Attributes:
+        region_success: Regions all of whose tiles succeeded.
+        region_error: Settled regions with a failed tile.
+        ledger: The encoded ledger.
+        errors: Why tiles failed, by tile number.
+        state: CANCELLED or STOPPED, which the counts can't say; else None.
+        end_time: Epoch ms, once the job has ended; else None.
+        processing_duration: Seconds from the start to now, or to the end.
+        expire_time: Epoch s.
+    """
+
+    region_success: int
+    region_error: int
+    ledger: bytes
+    errors: Mapping[int, str]
+    state: str | None
+    end_time: int | None
+    processing_duration: int
+    expire_time: int
+
+
+class RunTable(DDBHelper):
+    """The job table as a run sees it."""
+
+    @property
+    def settings(self) -> tuple[str, str | None, str | None]:
+        """What tells this table from others: name, endpoint and region."""
+        return (self.table_name, self.endpoint_url, self.region_name)
+
+    def read(self, image_id: str) -> JobItem | None:
+        """Returns the image's item, read consistently, or None.
+
+        Raises:
+            TableError: DynamoDB refuses.
+            TableUnavailable: DynamoDB did not answer.
+        """
+        attributes = self.read_item({"image_id": image_id})
+        return None if attributes is None else JobItem.from_ddb(attributes)
+
+    def check_size(self, job: JobItem, layout: Layout) -> None:
+        """Refuses a layout whose ledger could outgrow the item.
+
+        Raises:
+            InvalidLayout: It could; the text says how many tiles would fit.
+        """
+        others = _bytes_of(job.to_put()) + 1024  # times, counts, run, owner
+        errors = MAX_REASONS * (MAX_REASON_BYTES + _REASON_OVERHEAD)
+        room = MAX_ITEM_BYTES - others - errors
+        needed = Ledger.max_encoded_bytes(layout)
+        if needed > room:
+            fits = max(0, (room - len(layout.encode()) - 64) * 4)
+            raise InvalidLayout(
+                f"image {job.image_id!r}: {layout.tile_count} tiles in {layout.region_count} "
+                f"regions need {needed} bytes of ledger; an item of DynamoDB has room for {room}, "
+                f"about {fits} tiles: use larger tiles, or cut the image in several"
+            )
+
+    def start(
+        self, job: JobItem, *, run: str, layout: Layout, replacing: JobItem | None = None
+    ) -> None:
+        """Writes the whole item of a new run, all tiles pending.
+
+        Args:
+            job: The item's other attributes.
+            run: The new run.
+            layout: The tiles of each region.
+            replacing: The item just read, which this one replaces; None: there must be none.
+
+        Raises:
+            ImageExists: There is an item, or not the one just read any more.
+            TableError: DynamoDB refuses.
+            TableUnavailable: DynamoDB did not answer; repeat it with the same run.
+        """
+        now = time.time()
+        item = job.to_put() | {
+            "start_time": int(now * 1000),
+            "expire_time": int(now) + EXPIRY_SECONDS,
+            "processing_duration": 0,
+            "region_success": 0,
+            "region_error": 0,
+            "region_count": layout.region_count,
+            "tracker_run": run,
+            "tracker_seq": 0,
+            "tracker_ledger": Ledger(layout).encode(),
+        }
+        for attribute in ("end_time", "tracker_owner", "tracker_state", "tracker_errors"):
+            item.pop(attribute, None)
+        condition, names, values = "attribute_not_exists(#id)", {"#id": "image_id"}, {}
+        if replacing is not None:
+            names = {"#run": "tracker_run"}
+            if replacing.tracker_run:
+                condition, values = "#run = :read", {":read": replacing.tracker_run}
+            else:
+                condition = "attribute_not_exists(#run)"
+        try:
+            self.conditional_put(item, condition, names, values)
+        except ConditionFailed as err:
+            if err.old and err.old.get("tracker_run") == run:
+                return  # our first try got through
+            raise ImageExists(_exists(job.image_id, self.table_name, err.old)) from err
+
+    def claim(self, image_id: str, run: str, owner: str) -> JobItem:
+        """Makes a process the owner: from now on only its flushes pass.
+
+        Args:
+            image_id: The image.
+            run: The run that the process belongs to.
+            owner: The uuid of the process.
+
+        Returns:
+            The item as claimed; its ledger is what the owner starts from.
+
+        Raises:
+            JobVanished: The item is gone.
+            TrackerSuperseded: The item belongs to another run.
+            TableUnavailable: DynamoDB did not answer, or another process claimed it in between.
+            TableError: DynamoDB refuses.
+        """
+        read = self.read(image_id)
+        self._check_run(image_id, run, None if read is None else read.tracker_run)
+        assert read is not None
+        # The owner just read is in the condition, so that a claim which the network held back
+        # cannot take the image from a process that claimed it later.
+        names = {
+            "#run": "tracker_run",
+            "#owner": "tracker_owner",
+            "#seq": "tracker_seq",
+            "#expire": "expire_time",
+        }
+        values: dict[str, Any] = {
+            ":run": run,
+            ":me": owner,
+            ":zero": 0,
+            ":expire": int(time.time()) + EXPIRY_SECONDS,
+        }
+        condition = "#run = :run AND attribute_not_exists(#owner)"
+        if read.tracker_owner:
+            condition = "#run = :run AND #owner = :read"
+            values[":read"] = read.tracker_owner
+        try:
+            written = self.conditional_update(
+                {"image_id": image_id},
+                "SET #owner = :me, #seq = :zero, #expire = :expire",
+                condition,
+                names,
+                values,
+            )
+        except ConditionFailed as err:
+            if err.old and err.old.get("tracker_owner") == owner:
+                return JobItem.from_ddb(err.old)  # our first try got through
+            self._check_run(image_id, run, (err.old or {}).get("tracker_run"))
+            raise TableUnavailable(f"image {image_id!r} was just claimed by another") from err
+        return JobItem.from_ddb(written.attributes)
+
+    def resume(self, read: JobItem, run: str, *, redrive: bool = False) -> None:
+        """Gives the item to a new run, which goes on where the item stands.
+
+        Args:
+            read: The item just read, one that a run tracked.
+            run: The new run.
+            redrive: Whether failed tiles become pending again.
+
+        Raises:
+            LedgerError: The item's ledger cannot be read.
+            TableUnavailable: DynamoDB did not answer, or the item has changed: read it again, and
+                repeat it with the same run.
+            TableError: DynamoDB refuses.
+        """
+        ledger = ledger_of(read)
+        names = {
+            "#run": "tracker_run",
+            "#owner": "tracker_owner",
+            "#state": "tracker_state",
+            "#expire": "expire_time",
+        }
+        values: dict[str, Any] = {
+            ":run": run,
+            ":read": read.tracker_run,
+            ":expire": int(time.time()) + EXPIRY_SECONDS,
+        }
+        sets, removes = ["#run = :run", "#expire = :expire"], ["#owner", "#state"]
+        condition = "#run = :read"
+        if redrive:
+            # It writes the ledger, so a flush since the read must not be lost.
+            ledger = ledger.without_errors()
+            names |= {
+                "#success": "region_success",
+                "#error": "region_error",
+                "#ledger": "tracker_ledger",
+                "#errors": "tracker_errors",
+                "#seq": "tracker_seq",
+            }
+            values |= {
+                ":success": ledger.region_success,
+                ":error": 0,
+                ":ledger": ledger.encode(),
+                ":seq": read.tracker_seq or 0,
+            }
+            sets += ["#success = :success", "#error = :error", "#ledger = :ledger"]
+            removes.append("#errors")
+            condition += " AND #seq = :seq"
+            if read.tracker_owner:
+                condition += " AND #owner = :owner"
+                values[":owner"] = read.tracker_owner
+            else:
+                condition += " AND attribute_not_exists(#owner)"
+        if not ledger.settled:
+            names["#end"] = "end_time"
+            removes.append("#end")
+        try:
+            self.conditional_update(
+                {"image_id": read.image_id},
+                f"SET {', '.join(sets)} REMOVE {', '.join(removes)}",
+                condition,
+                names,
+                values,
+                return_values="NONE",
+            )
+        except ConditionFailed as err:
+            if err.old and err.old.get("tracker_run") == run:
+                return  # our first try got through
+            if err.old is None:
+                raise JobVanished(self._vanished_text(read.image_id)) from err
+            raise TableUnavailable(f"image {read.image_id!r} changed since it was read") from err
+
+    def flush(self, image_id: str, run: str, owner: str, seq: int, what: Flush) -> float:
+        """Makes a whole ledger durable.
+
+        Safe to repeat, since it writes absolute values. Only the owner's passes, and an older one
+        that the network held back fails on its number:
+
+            owner A, seq 1: 50 settled  ---- held back ----------------> refused: 1 < 2
+            owner A, seq 2: 100 settled -----------> written, acknowledged
+            owner B claims                                  ... from here all of A's are refused
+
+        Args:
+            image_id: The image.
+            run: The run that the process belongs to.
+            owner: The uuid of the process.
+            seq: The number of this payload: higher than that of all before it.
+            what: The values.
+
+        Returns:
+            Write capacity units that it took.
+
+        Raises:
+            OwnerMoved: Another process owns the image for the same run.
+            TrackerSuperseded: The item belongs to another run.
+            JobVanished: The item is gone.
+            TableUnavailable: DynamoDB did not answer.
+            TableError: DynamoDB refuses.
+        """
+        names = {
+            "#owner": "tracker_owner",
+            "#seq": "tracker_seq",
+            "#success": "region_success",
+            "#error": "region_error",
+            "#ledger": "tracker_ledger",
+            "#errors": "tracker_errors",
+            "#duration": "processing_duration",
+            "#expire": "expire_time",
+        }
+        values: dict[str, Any] = {
+            ":me": owner,
+            ":seq": seq,
+            ":success": what.region_success,
+            ":error": what.region_error,
+            ":ledger": what.ledger,
+            ":errors": {str(tile): text for tile, text in what.errors.items()},
+            ":duration": what.processing_duration,
+            ":expire": what.expire_time,
+        }
+        sets = (
+            "#seq = :seq, #success = :success, #error = :error, #ledger = :ledger, "
+            "#errors = :errors, #duration = :duration, #expire = :expire"
+        )
+        if what.state is not None:
+            names["#state"], values[":state"] = "tracker_state", what.state
+            sets += ", #state = :state"
+        if what.end_time is not None:
+            names["#end"], values[":end"] = "end_time", what.end_time
+            sets += ", #end = :end"
+        try:
+            written = self.conditional_update(
+                {"image_id": image_id},
+                f"SET {sets}",
+                "#owner = :me AND #seq <= :seq",
+                names,
+                values,
+                return_values="NONE",
+            )
+        except ConditionFailed as err:
+            self._check_run(image_id, run, (err.old or {}).get("tracker_run"))
+            if err.old and err.old.get("tracker_owner") == owner:
+                raise TableUnavailable(f"image {image_id!r}: flush {seq} came too late") from err
+            raise OwnerMoved(f"image {image_id!r} is served by another process now") from err
+        return written.wcu
+
+    def _check_run(self, image_id: str, run: str, found: str | None) -> None:
+        if found is None:
+            raise JobVanished(self._vanished_text(image_id))
+        if found != run:
+            raise TrackerSuperseded(
+                f"image {image_id!r} in table {self.table_name!r} was taken over by run {found}; "
+                f"run {run} has ended"
+            )
+
+    def _vanished_text(self, image_id: str) -> str:
+        return f"image {image_id!r} is not in table {self.table_name!r} any more, as a tracked one"
+
+
+def ledger_of(job: JobItem) -> Ledger:
+    """Returns the ledger that an item holds.
+
+    Raises:
+        LedgerError: There is none, or it is truncated, damaged, or of a later version.
+    """
+    if job.tracker_ledger is None:
+        raise LedgerError(f"image {job.image_id!r} has no tracker_ledger")
+    reasons = {int(tile): text for tile, text in (job.tracker_errors or {}).items()}
+    try:
+        return Ledger.decode(job.tracker_ledger, reasons)
+    except LedgerError as err:
+        raise LedgerError(f"image {job.image_id!r}: {err}") from err
+
+
+def _exists(image_id: str, table: str, old: Mapping[str, Any] | None) -> str:
+    ended = (old or {}).get("end_time") is not None
+    what = "it has ended" if ended else "it has not ended"
+    return (
+        f"image {image_id!r} is in table {table!r} already ({what}): "
+        "if_exists='resume' goes on with it, if_exists='restart' begins again"
+    )
+
+
+def _bytes_of(value: Any) -> int:
+    """Returns about how many bytes DynamoDB counts for a value; not less than it does."""
+    if isinstance(value, str):
+        return len(value.encode())
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, Mapping):
+        return 3 + sum(_bytes_of(name) + _bytes_of(item) + 1 for name, item in value.items())
+    if isinstance(value, (list, tuple, set)):
+        return 3 + sum(_bytes_of(item) + 1 for item in value)
+    return 21  # the longest number

@@ -1,0 +1,311 @@
+"""The outcomes of all tiles of one image, as a join-semilattice.
+
+Merging takes the greater of two outcomes and the lowest-numbered reasons. It is associative,
+commutative and idempotent, so reports may be repeated, reordered and sent again after a crash:
+whoever has merged the same set of reports, in any order and any number of times, has the same
+ledger. Everything that raytracker promises rests on this file; it imports neither Ray nor boto3.
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+
+from ..errors import LedgerError
+from .layout import Layout
+
+MAX_REASONS = 100
+MAX_REASON_BYTES = 200
+
+_MAGIC = b"RTL"
+_VERSION = 1
+_PLAIN, _ZLIB = 0, 1
+_HEADER_BYTES = len(_MAGIC) + 2 + 4  # magic, version, coding, CRC-32 of coding and the rest
+_IS = [bytes(byte == outcome for byte in range(256)) for outcome in range(3)]
+_UNPACK = [bytes((byte >> shift) & 3 for byte in range(256)) for shift in (0, 2, 4, 6)]
+
+
+class Outcome(IntEnum):
+    """What is known of a tile, or of a region; the greater one wins: PENDING < ERROR < SUCCESS."""
+
+    PENDING = 0
+    ERROR = 1
+    SUCCESS = 2
+
+
+class Ledger:
+    """The outcomes of all tiles of one image, and why the first of those that failed did.
+
+    Not thread-safe: its owner holds a lock. Counts of regions are kept up to date, so reading
+    them costs nothing.
+
+    Args:
+        layout: The tiles of each region.
+    """
+
+    __slots__ = (
+        "_pending_in",
+        "_reasons",
+        "_succeeded_in",
+        "_tiles",
+        "layout",
+        "region_error",
+        "region_success",
+        "tile_error",
+        "tile_success",
+    )
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self._tiles = bytearray(layout.tile_count)
+        self._reasons: dict[int, str] = {}
+        self._recount()
+
+    def _recount(self) -> None:
+        """Sets all counts from the outcomes of the tiles."""
+        tiles = self._tiles
+        self.tile_success = tiles.count(Outcome.SUCCESS)
+        self.tile_error = tiles.count(Outcome.ERROR)
+        # Tiles of each region that are pending, and that succeeded, in as few bytes as hold them.
+        largest = max(size for _, size in self.layout.runs)
+        code = "B" if largest < 1 << 8 else "H" if largest < 1 << 16 else "I"
+        self._pending_in, self._succeeded_in = array(code), array(code)
+        self.region_success = self.region_error = 0
+        start = 0
+        for regions, size in self.layout.runs:
+            stop = start + regions * size
+            if size == 1:  # a region is its tile: no loop over a million of them
+                pending: Iterable[int] = tiles[start:stop].translate(_IS[Outcome.PENDING])
+                succeeded: Iterable[int] = tiles[start:stop].translate(_IS[Outcome.SUCCESS])
+            else:
+                starts = range(start, stop, size)
+                pending = [tiles.count(Outcome.PENDING, at, at + size) for at in starts]
+                succeeded = [tiles.count(Outcome.SUCCESS, at, at + size) for at in starts]
+            self._pending_in.extend(pending)
+            self._succeeded_in.extend(succeeded)
+            start = stop
+            self.region_success += sum(1 for n in succeeded if n == size)
+        self.region_error = self._pending_in.count(0) - self.region_success
+
+    @property
+    def settled(self) -> bool:
+        """Whether no tile is pending."""
+        return self.tile_success + self.tile_error == self.layout.tile_count
+
+    def merge(self, outcomes: Iterable[tuple[int, int]], reasons: Mapping[int, str]) -> bool:
+        """Merges reported outcomes, each the greater of what is known and what is new.
+
+        Args:
+            outcomes: (tile number, outcome) pairs, in any order; a tile may come repeatedly.
+            reasons: Why tiles failed, by tile number.
+
+        Returns:
+            Whether the ledger changed.
+
+        Raises:
+            UnknownRegion: The image has no such tile; the pairs before it are merged.
+        """
+        changed = False
+        tiles, count = self._tiles, self.layout.tile_count
+        for number, outcome in outcomes:
+            if not 0 <= number < count:
+                self.layout.locate(number)  # raises
+            known = tiles[number]
+            if outcome > known:
+                tiles[number] = outcome
+                self._count(number, known, outcome)
+                changed = True
+        return self._merge_reasons(reasons) or changed
+
+    def _count(self, number: int, known: int, outcome: int) -> None:
+        """Moves the counts for one tile that rose from `known` to `outcome`."""
+        region = self.layout.locate(number)[0]
+        if known == Outcome.PENDING:
+            self._pending_in[region] -= 1
+        else:
+            self.tile_error -= 1
+        if outcome == Outcome.SUCCESS:
+            self.tile_success += 1
+            self._succeeded_in[region] += 1
+        else:
+            self.tile_error += 1
+        if self._pending_in[region]:
+            return
+        whole = self._succeeded_in[region] == len(self.layout.tiles(region))
+        if known == Outcome.PENDING:  # the region's last pending tile: it is settled now
+            self.region_success += whole
+            self.region_error += not whole
+        elif whole:  # its last failed tile succeeded after all
+            self.region_error -= 1
+            self.region_success += 1
+
+    def _merge_reasons(self, reasons: Mapping[int, str]) -> bool:
+        # The lowest MAX_REASONS tile numbers ever reported with a reason, and of two reasons the
+        # lesser string. Reasons of tiles that succeeded later stay among them (they are not shown):
+        # dropping them would make the result depend on the order in which reports arrive.
+        if not reasons:
+            return False
+        joined = dict(self._reasons)
+        for number, text in reasons.items():
+            reason = clip_reason(text)
+            joined[number] = min(reason, joined.get(number, reason))
+        kept = {number: joined[number] for number in sorted(joined)[:MAX_REASONS]}
+        changed = kept != self._reasons
+        self._reasons = kept
+        return changed
+
+    def outcome(self, region: int) -> Outcome:
+        """Returns a region's outcome: pending while a tile is, a success if all tiles are one.
+
+        Raises:
+            UnknownRegion: The image has no such region.
+        """
+        tiles = self.layout.tiles(region)
+        if self._pending_in[region]:
+            return Outcome.PENDING
+        whole = self._succeeded_in[region] == len(tiles)
+        return Outcome.SUCCESS if whole else Outcome.ERROR
+
+    def tile_outcomes(self) -> bytes:
+        """Returns one byte a tile, its outcome, in the order of the tile numbers."""
+        return bytes(self._tiles)
+
+    def reasons(self) -> dict[int, str]:
+        """Returns what `merge` was told of the lowest-numbered failed tiles, by tile number."""
+        return dict(self._reasons)
+
+    def failed(self) -> dict[int, str]:
+        """Returns the regions that are errors, with the first reason known of them."""
+        found = {}
+        for region, tiles in enumerate(self.layout.regions()):
+            if self.outcome(region) is Outcome.ERROR:
+                known = [number for number in tiles if number in self._reasons]
+                known.sort(key=lambda number: self._tiles[number] != Outcome.ERROR)
+                found[region] = self._reasons[known[0]] if known else "no reason kept"
+        return found
+
+    def pending(self) -> list[int]:
+        """Returns the regions that are not settled, in order."""
+        return [region for region, tiles in enumerate(self._pending_in) if tiles]
+
+    def pending_tiles(self) -> list[tuple[int, int]]:
+        """Returns the (region, tile) that are pending, in order."""
+        return [
+            (region, tile)
+            for region, numbers in enumerate(self.layout.regions())
+            if self._pending_in[region]
+            for tile, number in enumerate(numbers)
+            if self._tiles[number] == Outcome.PENDING
+        ]
+
+    def without_errors(self) -> Ledger:
+        """Returns a ledger with every failed tile pending again: what a redrive starts from."""
+        kept = self._tiles.replace(bytes([Outcome.ERROR]), bytes([Outcome.PENDING]))
+        return self._from(self.layout, kept, {})
+
+    @classmethod
+    def _from(cls, layout: Layout, tiles: bytearray, reasons: Mapping[int, str]) -> Ledger:
+        ledger = cls.__new__(cls)
+        ledger.layout, ledger._tiles, ledger._reasons = layout, tiles, {}
+        ledger._merge_reasons(reasons)
+        ledger._recount()
+        return ledger
+
+    def encode(self) -> bytes:
+        """Returns layout and outcomes as bytes, see `encode_outcomes`."""
+        return encode_outcomes(self.layout, self._tiles)
+
+    @classmethod
+    def decode(cls, data: bytes, reasons: Mapping[int, str] | None = None) -> Ledger:
+        """Returns the ledger that `encode` wrote.
+
+        Args:
+            data: What `encode` returned.
+            reasons: Why tiles failed, by tile number.
+
+        Raises:
+            LedgerError: The bytes are truncated, damaged, or of a later version.
+        """
+        if data[: len(_MAGIC)] != _MAGIC or len(data) < _HEADER_BYTES:
+            raise LedgerError(f"{len(data)} bytes that are not a ledger: {data[:12]!r}")
+        version, coding = data[3], data[4]
+        if version != _VERSION:
+            raise LedgerError(
+                f"the ledger has version {version}; this raytracker reads version {_VERSION}: "
+                "use the raytracker that wrote it, or a newer one"
+            )
+        body = data[_HEADER_BYTES:]
+        if _crc(coding, body) != data[5:_HEADER_BYTES]:
+            raise LedgerError(f"the ledger is truncated or damaged ({len(data)} bytes)")
+        try:
+            plain = zlib.decompress(body) if coding == _ZLIB else body
+        except zlib.error as err:
+            raise LedgerError(f"the ledger is damaged: {err}") from err
+        layout, at = Layout.decode_from(plain, 0)
+        packed = plain[at:]
+        if len(packed) != _packed_bytes(layout):
+            raise LedgerError(f"the ledger holds {len(packed)} bytes of outcomes for {layout}")
+        tiles = bytearray(len(packed) * 4)
+        for quarter in range(4):
+            tiles[quarter::4] = packed.translate(_UNPACK[quarter])
+        del tiles[layout.tile_count :]
+        if 3 in tiles:
+            raise LedgerError(f"tile {tiles.index(3)} of the ledger has an outcome that is none")
+        return cls._from(layout, tiles, reasons or {})
+
+    @staticmethod
+    def max_encoded_bytes(layout: Layout) -> int:
+        """Returns the size, in bytes, that a ledger of this layout never exceeds."""
+        return _HEADER_BYTES + len(layout.encode()) + _packed_bytes(layout)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Ledger)
+            and self.layout == other.layout
+            and self._tiles == other._tiles
+            and self._reasons == other._reasons
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return (
+            f"<Ledger: {self.layout.tile_count} tiles, {self.tile_success} success, "
+            f"{self.tile_error} error>"
+        )
+
+
+def encode_outcomes(layout: Layout, tiles: bytes | bytearray) -> bytes:
+    """Returns a layout and the outcomes of its tiles as bytes; equal ones give equal bytes.
+
+    A header (magic, version, coding, CRC-32), then the layout and 2 bits a tile, the lowest bits
+    first, through zlib where that is smaller. Reasons are not in it.
+
+    Args:
+        layout: The tiles of each region.
+        tiles: One byte a tile, its outcome, in the order of the tile numbers.
+    """
+    quarters = [int.from_bytes(tiles[i::4], "little") << 2 * i for i in range(4)]
+    packed = (quarters[0] | quarters[1] | quarters[2] | quarters[3]).to_bytes(
+        _packed_bytes(layout), "little"
+    )
+    plain = layout.encode() + packed
+    squeezed = zlib.compress(plain, 1)
+    coding, body = (_ZLIB, squeezed) if len(squeezed) < len(plain) else (_PLAIN, plain)
+    return _MAGIC + bytes([_VERSION, coding]) + _crc(coding, body) + body
+
+
+def clip_reason(text: str) -> str:
+    """Returns the text, cut to MAX_REASON_BYTES bytes of UTF-8 between two characters."""
+    raw = text.encode("utf-8", "replace")
+    return raw[:MAX_REASON_BYTES].decode("utf-8", "ignore")
+
+
+def _crc(coding: int, body: bytes) -> bytes:
+    return zlib.crc32(body, coding).to_bytes(4, "little")
+
+
+def _packed_bytes(layout: Layout) -> int:
+    return -(-layout.tile_count // 4)

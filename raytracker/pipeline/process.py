@@ -1,0 +1,237 @@
+"""`process_image`: one image from the file to the ended job item."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any, Literal
+
+import ray
+
+from ..errors import OutputError, RayNotInitialized
+from ..image_request import ImageRequest
+from ..imagery import Grid, ImageInfo, Size, Tile, describe, plan, read
+from ..job_table import JobItem, JobTable
+from ..ledger import Outcome
+from ..progress import Progress
+from ..tracker import ImageTracker
+from ..tracker.beginning import IfExists
+from .output import ResultStore
+
+TILE_SIZE = 512
+PROGRESS_SECONDS = 0.2
+LONLAT_COORDINATES = "longitude, latitude (EPSG:4326)"
+PIXEL_COORDINATES = "pixels (column, row)"
+
+
+def process_image(
+    image: str | os.PathLike[str] | ImageRequest,
+    function: Callable[[Any, Tile], Any],
+    *,
+    table: JobTable | str,
+    image_id: str | None = None,
+    tile_size: Size | None = None,
+    tile_overlap: Size | None = None,
+    region_size: Size = 2048,
+    roi: str | None = None,
+    roi_crs: Literal["image", "lonlat"] = "image",
+    image_read_role: str | None = None,
+    output: str | os.PathLike[str] | None = None,
+    if_exists: IfExists = "error",
+    flush_interval: float = 1.0,
+    max_in_flight: int | None = None,
+    on_progress: Callable[[Progress], object] | None = None,
+) -> JobItem:
+    """Runs a function over every tile of an image, in Ray tasks, and tracks it to its end.
+
+    A tile that the function raises on is an error, with the exception as the reason; the job then
+    ends as PARTIAL, or FAILED where no region is left. Ctrl-C or a crash leave the job so that the
+    same call with `if_exists="resume"` goes on with it. The image is never in memory as a whole.
+
+    Args:
+        image: A local path that every node sees, `s3://bucket/key`, or a request; a request brings
+            its own image_id, tile size and overlap (pixels), ROI (longitude and latitude) and
+            role, which the arguments override. Its own `outputs` are noted in the job item; where
+            results go is `output`.
+        function: Called as `function(pixels, tile)` with an array of (bands, rows, columns) and
+            the `Tile` that says where it lies. It returns GeoJSON Features (`tile.feature` makes
+            them), a FeatureCollection, or None. Ray must be able to pickle it.
+        table: The job table, or its name.
+        image_id: The key in the table; None: the URL, or the absolute path of a local file.
+        tile_size: In pixels, one number or (width, height); None: 512.
+        tile_overlap: In pixels, one number or (width, height); None: 0.
+        region_size: In pixels, one number or (width, height), see `grid.Grid`.
+        roi: Only tiles in this POLYGON or MULTIPOLYGON, as WKT, are processed.
+        roi_crs: "image": the ROI is in the image's CRS, or (column, row) in pixels if it has
+            none; "lonlat": it is longitude and latitude in degrees.
+        image_read_role: The ARN of a role to assume for reading the image from S3.
+        output: A folder that every node sees, or `s3://bucket/prefix`: takes `results.geojson`,
+            the Features of all tiles that succeeded, `job.json`, the job item, and a folder with
+            each tile's Features, which a resume needs. Take another one for each image. None:
+            what the function returns is dropped.
+        if_exists: What to do when the image is in the table: "error" refuses, "resume" runs the
+            tiles that are still pending, "restart" begins again.
+        flush_interval: Seconds between writes to the table, at least.
+        max_in_flight: How many tasks are submitted and not finished, at most; None: four for each
+            CPU of the cluster.
+        on_progress: Called in the driver about every 0.2 s while tiles finish, and at the end.
+
+    Returns:
+        The ended job item.
+
+    Raises:
+        InvalidImage: The image is missing or cannot be read.
+        InvalidGrid: A size, the overlap or the ROI is none, or does not fit the image.
+        OutputError: The output cannot be written, or not from every node.
+        RayNotInitialized: This process is not connected to a Ray cluster.
+        ImageExists, InvalidLayout, InvalidImageId, ResumeMismatch, TableError, TableUnavailable:
+            As `ImageTracker.start`; nothing has been processed.
+        JobCancelled, TrackerSuperseded, JobVanished: What ended this run.
+    """
+    _check(function, max_in_flight)
+    job = JobItem(image_id="", job_id=str(uuid.uuid4()), model_name=_name(function))
+    if isinstance(image, ImageRequest):
+        job = JobItem.from_image_request(image)
+        image_id = image.image_id if image_id is None else image_id
+        tile_size = image.tile_size if tile_size is None else tile_size
+        tile_overlap = image.tile_overlap if tile_overlap is None else tile_overlap
+        image_read_role = image_read_role or image.image_read_role
+        if roi is None and image.roi is not None:
+            roi, roi_crs = image.roi.wkt, "lonlat"
+        image = image.image_url
+    info = describe(image, image_read_role or None)
+    grid = plan(
+        info,
+        TILE_SIZE if tile_size is None else tile_size,
+        0 if tile_overlap is None else tile_overlap,
+        region_size,
+        roi,
+        roi_crs,
+    )
+    job = _filled(job, info.url if image_id is None else image_id, info, grid)
+    store = None
+    if output is not None:
+        store = ResultStore(output, _tiles_folder(job.image_id, grid))
+        job = replace(job, outputs=json.dumps([store.sink]))
+        store.check_shared()
+    with ImageTracker.start(
+        job,
+        regions=grid.tiles_per_region,
+        table=table,
+        if_exists=if_exists,
+        flush_interval=flush_interval,
+        grid=grid.to_dict(),
+    ) as tracker:
+        if store is not None and if_exists == "resume":
+            _check_resumed(tracker, grid, store)
+        _map(tracker, grid, _task(function, store), max_in_flight, on_progress)
+        ended = tracker.wait()
+        if store is not None:
+            coordinates = PIXEL_COORDINATES if info.crs is None else LONLAT_COORDINATES
+            store.merge(_succeeded(tracker, grid), coordinates)
+            store.write("job.json", json.dumps(ended.to_dict(), indent=2).encode() + b"\n")
+        if on_progress is not None:
+            on_progress(tracker.progress())
+    return ended
+
+
+def _check(function: Any, max_in_flight: int | None) -> None:
+    """Refuses arguments that nothing else looks at before the first task."""
+    if hasattr(function, "remote"):
+        raise TypeError(
+            f"{function!r} is a remote function: give the plain one, Ray comes by itself"
+        )
+    if not callable(function):
+        raise TypeError(f"function={function!r}: give a callable that takes (pixels, tile)")
+    if max_in_flight is not None and max_in_flight < 1:
+        raise ValueError(f"max_in_flight={max_in_flight}: it is at least 1")
+    if not ray.is_initialized():
+        raise RayNotInitialized("Ray is not running in this process: call ray.init() first")
+    try:
+        ray.cloudpickle.dumps(function)
+    except Exception as err:
+        raise TypeError(f"function={function!r} cannot be sent to Ray's workers: {err}") from err
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _filled(job: JobItem, image_id: str, info: ImageInfo, grid: Grid) -> JobItem:
+    """Returns the job with what OSML fills in once it has opened the image, in OSML's forms."""
+    return replace(
+        job,
+        image_id=image_id,
+        image_url=info.url,
+        image_read_role=info.role,
+        width=info.width,
+        height=info.height,
+        extents=None if info.extents is None else json.dumps(info.extents),
+        tile_size=str(grid.tile_size),
+        tile_overlap=str(grid.tile_overlap),
+        roi_wkt=grid.roi,
+    )
+
+
+def _tiles_folder(image_id: str, grid: Grid) -> str:
+    # Of its own for each image and cut, so that neither another image with the same output nor
+    # what is left of a run with other tiles gets between the tiles that are merged.
+    identity = json.dumps([image_id, grid.to_dict()], sort_keys=True)
+    return f"tiles-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+
+def _task(function: Callable[[Any, Tile], Any], store: ResultStore | None) -> Any:
+    # A closure, not arguments: a worker unpickles it once, so that what the function keeps in
+    # its globals, such as a model, stays for the next tile.
+    def process_tile(tile: Tile) -> None:
+        result = function(read(tile), tile)
+        if store is not None:
+            store.write_tile(tile.region, tile.number, result)
+
+    return ray.remote(process_tile)
+
+
+def _map(
+    tracker: ImageTracker,
+    grid: Grid,
+    task: Any,
+    max_in_flight: int | None,
+    on_progress: Callable[[Progress], object] | None,
+) -> None:
+    """Runs the pending tiles."""
+    items = ((key, (grid.tile(*key),)) for key in tracker.pending_tiles())
+    next_time = 0.0
+    # Closed at once on an exception: its traceback would keep the tasks coming.
+    with closing(tracker.map_unordered(task, items, max_in_flight)) as results:
+        for _ in results:
+            if on_progress is not None and time.monotonic() >= next_time:
+                on_progress(tracker.progress())
+                next_time = time.monotonic() + PROGRESS_SECONDS
+
+
+def _succeeded(tracker: ImageTracker, grid: Grid) -> Iterator[tuple[int, int]]:
+    """Yields (region, tile) of the tiles that succeeded, in order."""
+    outcomes = iter(tracker.tile_outcomes())
+    for region, tiles in enumerate(grid.tiles_per_region):
+        for tile in range(tiles):
+            if next(outcomes) == Outcome.SUCCESS:
+                yield region, tile
+
+
+def _check_resumed(tracker: ImageTracker, grid: Grid, store: ResultStore) -> None:
+    """Refuses to go on with a job whose results so far are not in this output."""
+    done = next(_succeeded(tracker, grid), None)
+    try:
+        if done is not None:
+            store.read_tile(*done)
+    except OutputError as err:
+        raise OutputError(
+            f"image {tracker.image_id!r} has successful tiles, whose results are not in "
+            f'{store.url} ({err}): give the output it was begun with, or if_exists="restart"'
+        ) from err

@@ -1,0 +1,113 @@
+"""How a run begins: the item is read, checked, and written, until DynamoDB answers."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, TypeVar
+
+from ..errors import ImageExists, JobVanished, ResumeMismatch, TableUnavailable
+from ..job_table import JobItem, JobTable, check_image_id, ledger_of
+from ..ledger import Layout
+
+IfExists = Literal["error", "resume", "restart"]
+START_SECONDS = 30.0
+
+T = TypeVar("T")
+
+
+def begin(
+    job: JobItem,
+    regions: int | Sequence[int],
+    table: JobTable,
+    if_exists: IfExists,
+    grid: Mapping[str, Any] | None,
+) -> tuple[str, Layout]:
+    """Starts, restarts or resumes an image; returns the new run and the layout.
+
+    The arguments and errors are those of `ImageTracker.start`.
+    """
+    if if_exists not in ("error", "resume", "restart"):
+        raise ValueError(f'if_exists={if_exists!r}: say "error", "resume" or "restart"')
+    check_image_id(job.image_id)
+    layout = Layout.of(regions)
+    job = replace(job, tracker_grid=None if grid is None else json.dumps(grid, sort_keys=True))
+    table.check_size(job, layout)
+    run = uuid.uuid4().hex
+
+    def write() -> None:
+        found = None if if_exists == "error" else table.read(job.image_id)
+        if found is not None and found.tracker_run and if_exists == "resume":
+            _check_same(found, layout, job.tracker_grid)
+            table.resume(found, run)
+            return
+        try:
+            table.start(job, run=run, layout=layout, replacing=found)
+        except ImageExists as err:
+            if if_exists == "error":
+                raise
+            raise TableUnavailable(f"{err} (since it was read)") from err  # read it again
+
+    patiently(write)
+    return run, layout
+
+
+def go_on(image_id: str, table: JobTable, *, redrive: bool) -> tuple[str, Layout]:
+    """Resumes an image as its item stands; returns the new run and the layout.
+
+    The arguments and errors are those of `ImageTracker.resume`.
+    """
+    run = uuid.uuid4().hex
+
+    def write() -> Layout:
+        found = read_tracked(table, image_id)
+        table.resume(found, run, redrive=redrive)
+        return ledger_of(found).layout
+
+    return run, patiently(write)
+
+
+def read_tracked(table: JobTable, image_id: str) -> JobItem:
+    """Returns the item of an image that a run tracks, or did.
+
+    Raises:
+        JobVanished: There is no such item.
+        ResumeMismatch: No run ever tracked it.
+    """
+    found = table.read(image_id)
+    if found is None:
+        raise JobVanished(f"image {image_id!r} is not in table {table.table_name!r}")
+    if not found.tracker_run:
+        raise ResumeMismatch(
+            f"image {image_id!r} is in table {table.table_name!r}, but no run tracked it: "
+            "start it with if_exists='restart'"
+        )
+    return found
+
+
+def patiently(request: Callable[[], T]) -> T:
+    """Repeats a request that is safe to repeat, until DynamoDB answers or half a minute is over."""
+    deadline = time.monotonic() + START_SECONDS
+    delay = 0.1
+    while True:
+        try:
+            return request()
+        except TableUnavailable:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(delay * random.uniform(0.5, 1.0))
+        delay = min(2.0, delay * 2)
+
+
+def _check_same(found: JobItem, layout: Layout, grid: str | None) -> None:
+    theirs = ledger_of(found).layout
+    if theirs != layout:
+        raise ResumeMismatch(f"image {found.image_id!r} has {theirs}; the resume asks for {layout}")
+    if (found.tracker_grid or None) != grid:
+        raise ResumeMismatch(
+            f"image {found.image_id!r} was cut as {found.tracker_grid}; the resume asks for {grid}"
+        )

@@ -1,0 +1,495 @@
+"""ImageTracker: the handle that people hold, in the driver and in tasks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import TimeoutError as FutureTimeoutError  # its own before Python 3.11
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from ..actor import Spec, call, cluster
+from ..coordinator import ended_early
+from ..errors import (
+    ActorUnavailable,
+    JobVanished,
+    RaytrackerError,
+    TableUnavailable,
+    TrackerSuperseded,
+    WaitTimeout,
+)
+from ..image_request import ImageRequest
+from ..job_table import JobItem, JobTable, ledger_of
+from ..ledger import Layout, Ledger, Outcome
+from ..progress import Progress
+from ..reporter import reporter
+from . import attempt
+from .beginning import IfExists, begin, go_on, patiently, read_tracked
+from .mapper import Key, Results, Tolerance
+from .mapper import reason as reason_of
+from .waiting import POLL_SECONDS, Wait
+
+CALL_SECONDS = 5.0
+
+_maps_lock = threading.Lock()
+
+
+class ImageTracker:
+    """Knows how far one image has come; made by `start`, `resume` or `attach`, never directly.
+
+    A tracker pickles to a few hundred bytes: pass it to tasks as an argument. Everything it says
+    is about one run of one image; when another run takes the image over, it raises
+    TrackerSuperseded.
+
+    Attributes:
+        image_id: The image.
+        run: The run, a uuid.
+        table: The job table.
+    """
+
+    def __init__(self, spec: Spec, layout: Layout) -> None:
+        self._spec = spec
+        self._layout = layout
+        self.image_id = spec.image_id
+        self.run = spec.run
+        self.table = spec.table
+        self._maps = 0  # calls of map_unordered that are under way here
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (self._spec, self._layout.encode())
+
+    def __repr__(self) -> str:
+        return f"<ImageTracker: {self.image_id!r}, {self._layout.region_count} regions>"
+
+    # --- beginning ---
+
+    @classmethod
+    def start(
+        cls,
+        job: JobItem | ImageRequest | str,
+        *,
+        regions: int | Sequence[int],
+        table: JobTable | str,
+        if_exists: IfExists = "error",
+        flush_interval: float = 1.0,
+        max_wcu_per_second: float = 25.0,
+        grid: Mapping[str, Any] | None = None,
+    ) -> ImageTracker:
+        """Starts tracking an image; returns when its job item is in DynamoDB.
+
+        Args:
+            job: The job item, a request to make it of, or an image_id.
+            regions: The number of regions, of one tile each; or the number of tiles of each.
+            table: The job table, or the name of one that boto3's configuration finds.
+            if_exists: What to do when the item is there: "error" refuses, "resume" goes on where
+                it stands, "restart" begins again from nothing.
+            flush_interval: Seconds between flushes, at least.
+            max_wcu_per_second: Write capacity units that the flushes use, at most, on average; a
+                flush costs one for each KB of the item.
+            grid: How the image was cut: JSON-able; a later resume must bring an equal one.
+
+        Raises:
+            ImageExists: The item is there, and `if_exists` is "error".
+            InvalidLayout: There is no region, one without a tile, or more than an item holds.
+            InvalidImageId: The image_id is empty or longer than DynamoDB allows.
+            ResumeMismatch: A resume with another layout or grid than the item's.
+            RayNotInitialized: This process is not connected to a Ray cluster.
+            TableError: DynamoDB refuses the write.
+            TableUnavailable: DynamoDB did not answer for half a minute.
+        """
+        cluster()  # raises where there is none
+        job, table = _job_item(job), _job_table(table)
+        run, layout = begin(job, regions, table, if_exists, grid)
+        return cls._ready(
+            Spec(job.image_id, run, table, float(flush_interval), float(max_wcu_per_second)), layout
+        )
+
+    @classmethod
+    def resume(
+        cls,
+        image_id: str,
+        *,
+        table: JobTable | str,
+        redrive: bool = False,
+        flush_interval: float = 1.0,
+        max_wcu_per_second: float = 25.0,
+    ) -> ImageTracker:
+        """Goes on with an image where its item stands, also after its cluster has gone.
+
+        Args:
+            image_id: The image.
+            table: The job table, or its name.
+            redrive: Whether failed tiles become pending again.
+            flush_interval: Seconds between flushes, at least.
+            max_wcu_per_second: Write capacity units that the flushes use, at most, on average.
+
+        Raises:
+            JobVanished: There is no such item.
+            ResumeMismatch: No run ever tracked the item.
+            LedgerError: The item's ledger cannot be read.
+            RayNotInitialized: This process is not connected to a Ray cluster.
+        """
+        cluster()  # raises where there is none
+        table = _job_table(table)
+        run, layout = go_on(image_id, table, redrive=redrive)
+        return cls._ready(
+            Spec(image_id, run, table, float(flush_interval), float(max_wcu_per_second)), layout
+        )
+
+    @classmethod
+    def attach(cls, image_id: str, *, table: JobTable | str) -> ImageTracker:
+        """Returns a handle of the run that is going on, or has ended; needs no Ray to read.
+
+        Args:
+            image_id: The image.
+            table: The job table, or its name.
+
+        Raises:
+            JobVanished: There is no such item.
+            ResumeMismatch: No run ever tracked the item.
+            LedgerError: The item's ledger cannot be read.
+        """
+        table = _job_table(table)
+        found = patiently(lambda: read_tracked(table, image_id))
+        return cls(Spec(image_id, found.tracker_run or "", table), ledger_of(found).layout)
+
+    @classmethod
+    def _ready(cls, spec: Spec, layout: Layout) -> ImageTracker:
+        reporter().actor(spec, start=True)  # boots while the driver prepares its tasks
+        return cls(spec, layout)
+
+    # --- reporting ---
+
+    def report(
+        self,
+        region: int,
+        error: bool = False,
+        reason: str | None = None,
+        tile: int | None = None,
+    ) -> None:
+        """Reports the outcome of a region or a tile; returns at once.
+
+        It is sent in the background, and again until it is durable. A success replaces an error
+        reported before, never the other way round.
+
+        Args:
+            region: The region.
+            error: Whether it failed.
+            reason: Why it failed, cut to 200 bytes.
+            tile: The tile in the region; None: all its tiles.
+
+        Raises:
+            UnknownRegion: The image has no such region or tile.
+            JobCancelled: The job was cancelled.
+            TrackerSuperseded: Another run took the image over.
+            JobVanished: The item was deleted.
+        """
+        numbers = self._numbers(region, tile)
+        outcome = Outcome.ERROR if error else Outcome.SUCCESS
+        self._report(dict.fromkeys(numbers, outcome), reason if error else None)
+
+    @contextmanager
+    def region(self, region: int, *, retries: int = 0) -> Iterator[None]:
+        """Reports the region when the block ends: a success, or an error if it raises.
+
+        The exception is the reason, and goes on. In a task run by `map_unordered`, and where
+        another attempt of the task comes, a raising block reports nothing: it is nothing yet.
+
+        Args:
+            region: The region.
+            retries: How often Ray tries the task again on exceptions (its `max_retries`, where
+                `retry_exceptions` is set).
+        """
+        with self._watching(self._numbers(region, None), retries):
+            yield
+
+    @contextmanager
+    def tile(self, region: int, tile: int, *, retries: int = 0) -> Iterator[None]:
+        """Reports the tile when the block ends, as `region` does.
+
+        Args:
+            region: The region.
+            tile: The tile in the region.
+            retries: As for `region`.
+        """
+        with self._watching(self._numbers(region, tile), retries):
+            yield
+
+    @contextmanager
+    def _watching(self, numbers: Iterable[int], retries: int) -> Iterator[None]:
+        try:
+            yield
+        except Exception as err:
+            if not attempt.current(self._spec) and attempt.number() >= retries:
+                self._report(dict.fromkeys(numbers, Outcome.ERROR), reason_of(err))
+            raise
+        self._report(dict.fromkeys(numbers, Outcome.SUCCESS), None)
+
+    def _numbers(self, region: int, tile: int | None) -> Sequence[int]:
+        if tile is None:
+            return self._layout.tiles(region)
+        return (self._layout.tile_number(region, tile),)
+
+    def _key_numbers(self, key: Key) -> Sequence[int]:
+        return self._numbers(*key) if isinstance(key, tuple) else self._numbers(key, None)
+
+    def _report(self, outcomes: Mapping[int, Outcome], reason: str | None) -> None:
+        reasons = {} if reason is None else {min(outcomes): reason}
+        current = attempt.current(self._spec)
+        if current:
+            current.add(outcomes, reasons)
+        reporter().report(self._spec, outcomes.items(), reasons)
+
+    # --- the driver's side ---
+
+    def map_unordered(
+        self,
+        remote_function: Any,
+        items: Iterable[tuple[Key, tuple[Any, ...]]],
+        max_in_flight: int | None = None,
+        *,
+        timeout: float | None = None,
+        tolerated_failure_count: int | None = None,
+        tolerated_failure_percentage: float | None = None,
+    ) -> Results:
+        """Runs a Ray task for each item, and reports its region or tile when it has finished.
+
+        Tasks are submitted at once, and go on whatever the consumer does. A task that returns is a
+        success of its key, but for what it reported itself; one that finally fails, for whatever
+        cause, is an error with that reason. Dropping the iterator cancels what is in flight.
+
+        Args:
+            remote_function: A function with `@ray.remote`, or its `.options(...)`.
+            items: (key, args) pairs, read lazily; a key is a region, or (region, tile).
+            max_in_flight: How many tasks are submitted and not finished, at most; None: four for
+                each CPU of the cluster.
+            timeout: Seconds that an attempt of a task may take, from when it begins to run; it is
+                then interrupted, and an error with that reason unless Ray tries it again.
+            tolerated_failure_count: So many tasks may fail; one more, and the job is stopped as it
+                stands, durably: what is in flight is cancelled, and JobStopped raised.
+            tolerated_failure_percentage: The same, in percent of the image's tiles.
+
+        Yields:
+            (key, result, error), in the order in which tasks finish; error is None, or the
+            exception that the task failed with.
+
+        Raises:
+            UnknownRegion: An item's key is none of the image's.
+            TypeError: The function is not a remote one, or returns several objects.
+            ValueError: A limit is out of its range.
+            JobStopped: More tasks failed than were tolerated.
+        """
+        return Results(
+            self,
+            remote_function,
+            items,
+            max_in_flight=max_in_flight,
+            timeout=timeout,
+            tolerance=Tolerance(tolerated_failure_count, tolerated_failure_percentage),
+        )
+
+    # --- looking ---
+
+    def progress(self) -> Progress:
+        """Returns how far the image has come: the actor's view, or the table's where none runs.
+
+        Raises:
+            TrackerSuperseded: Another run took the image over.
+            JobVanished: The item was deleted.
+            LedgerError: The item's ledger cannot be read.
+        """
+        status = self._look("status")
+        if status is not None:
+            assert isinstance(status, Progress)
+            return status
+        item = self._read()
+        return Progress.of(
+            ledger_of(item), status=item.status, durable=True, ended_early=item.tracker_state
+        )
+
+    def ledger(self) -> Ledger:
+        """Returns a copy of the ledger: the actor's, or the table's where none runs.
+
+        Raises:
+            TrackerSuperseded: Another run took the image over.
+            JobVanished: The item was deleted.
+            LedgerError: The item's ledger cannot be read.
+        """
+        view = self._look("view")
+        return ledger_of(self._read()) if view is None else Ledger.decode(*view)
+
+    def pending(self) -> list[int]:
+        """Returns the regions that are not settled, in order."""
+        return self.ledger().pending()
+
+    def pending_tiles(self) -> list[tuple[int, int]]:
+        """Returns the (region, tile) that are pending, in order."""
+        return self.ledger().pending_tiles()
+
+    def failed(self) -> dict[int, str]:
+        """Returns the regions that are errors, with the reason of their first failed tile."""
+        return self.ledger().failed()
+
+    def outcomes(self) -> list[Outcome]:
+        """Returns the outcome of each region."""
+        ledger = self.ledger()
+        return [ledger.outcome(region) for region in range(self._layout.region_count)]
+
+    def tile_outcomes(self) -> bytes:
+        """Returns one byte a tile, its outcome, in the order of regions and their tiles."""
+        return self.ledger().tile_outcomes()
+
+    # --- waiting and ending ---
+
+    def flush(self, timeout: float = 30) -> None:
+        """Waits until all that this process reported is durable.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Raises:
+            FlushTimeout: It was not durable in time; it is still held and sent.
+            TableError: DynamoDB refuses the flush.
+            TrackerSuperseded, JobVanished, JobCancelled, LedgerError: What ended this run.
+        """
+        reporter().flush(self._spec, timeout)
+
+    def wait(self, timeout: float | None = None, *, stall_timeout: float | None = 60.0) -> JobItem:
+        """Waits until every region is settled and durable, or the job was cancelled or stopped.
+
+        Args:
+            timeout: Seconds to wait; None: as long as it takes.
+            stall_timeout: Seconds without progress, while all CPUs of the cluster are free and no
+                `map_unordered` of this tracker is under way, after which nothing can come any
+                more; None: wait on.
+
+        Returns:
+            The ended job item.
+
+        Raises:
+            WaitTimeout: It was not so in time; the text names the pending regions.
+            ImageStalled: Nothing runs, and nothing came for so long; the text names the regions.
+            TableError: DynamoDB refuses the flush.
+            TrackerSuperseded, JobVanished, LedgerError: What ended this run.
+        """
+        return Wait(self, timeout, stall_timeout).result()
+
+    def cancel(self, timeout: float = 30) -> None:
+        """Ends the job as it stands; durable when it returns. Later reports raise JobCancelled.
+
+        A job that has ended already stays as it is.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Raises:
+            ActorUnavailable: The actor cannot be reached.
+            WaitTimeout: It was not durable in time.
+            TrackerSuperseded, JobVanished, LedgerError: What ended this run.
+        """
+        self._end("CANCELLED", timeout)
+
+    def _end(self, state: str, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        self._deliver()
+        while True:
+            # Told again until it shows: an actor that died meanwhile has forgotten it.
+            self._ask("end", state, start=True)
+            status = self._ask("status")
+            if isinstance(status, RaytrackerError) and not isinstance(status, TableUnavailable):
+                raise status
+            if isinstance(status, Progress) and status.durable:
+                if status.ended_early:
+                    reporter().fail(self._spec, ended_early(self.image_id, status.ended_early))
+                if status.ended_early or not status.tile_pending:
+                    return
+            if time.monotonic() >= deadline:
+                raise WaitTimeout(f"image {self.image_id!r}: not {state} after {timeout:g} s")
+            time.sleep(POLL_SECONDS)
+
+    def __enter__(self) -> ImageTracker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.flush()
+        except RaytrackerError:
+            if error is None:
+                raise
+            # The block's own exception tells more; what was not durable runs again in a resume.
+
+    # --- inside ---
+
+    def _mapping(self, change: int) -> None:
+        with _maps_lock:
+            self._maps += change
+
+    def _look(self, method: str) -> Any:
+        """Asks the actor, once it has what this process reported; None where only the item tells.
+
+        Raises:
+            RaytrackerError: What ended this run.
+        """
+        self._deliver()
+        deadline = time.monotonic() + CALL_SECONDS
+        while isinstance(answer := self._ask(method), TableUnavailable):
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(POLL_SECONDS)
+        if isinstance(answer, RaytrackerError):
+            raise answer
+        return answer
+
+    def _deliver(self) -> None:
+        """Lets the actor have what this process reported, so that it sees its own reports."""
+        if ray.is_initialized():
+            reporter().deliver(self._spec, CALL_SECONDS)
+
+    def _ask(self, method: str, *args: Any, start: bool = False) -> Any:
+        """Calls the actor; None where there is none, or it does not answer just now."""
+        if not ray.is_initialized():
+            if start:
+                cluster()  # raises
+            return None
+        try:
+            handle = reporter().actor(self._spec, start=start)
+            if handle is None:
+                return None
+            return call(handle, method, self._spec, *args).result(timeout=CALL_SECONDS)
+        except (RayError, TimeoutError, FutureTimeoutError) as err:
+            reporter().forget_actor(self._spec)
+            if start:
+                raise ActorUnavailable(f"image {self.image_id!r}: {err}") from err
+            return None
+
+    def _read(self) -> JobItem:
+        item = patiently(lambda: self.table.read(self.image_id))
+        if item is None:
+            raise JobVanished(f"image {self.image_id!r} is not in table {self.table.table_name!r}")
+        if item.tracker_run != self.run:
+            raise TrackerSuperseded(f"image {self.image_id!r} was taken over by another run")
+        return item
+
+
+def _unpickle(spec: Spec, layout: bytes) -> ImageTracker:
+    return ImageTracker(spec, Layout.decode(layout))
+
+
+def _job_item(job: JobItem | ImageRequest | str) -> JobItem:
+    if isinstance(job, JobItem):
+        return job
+    return JobItem(image_id=job) if isinstance(job, str) else JobItem.from_image_request(job)
+
+
+def _job_table(table: JobTable | str) -> JobTable:
+    return table if isinstance(table, JobTable) else JobTable(table)

@@ -1,0 +1,93 @@
+"""Waiting for an image's end, and noticing that it will not come."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import ray
+
+from ..errors import ImageStalled, RaytrackerError, TableUnavailable, WaitTimeout
+from ..job_table import JobItem
+from ..progress import Progress
+
+if TYPE_CHECKING:
+    from .tracker import ImageTracker
+
+POLL_SECONDS = 0.03
+TABLE_POLL_SECONDS = 1.0
+
+
+class Wait:
+    """One `ImageTracker.wait`; the arguments are its."""
+
+    def __init__(
+        self, tracker: ImageTracker, timeout: float | None, stall_timeout: float | None
+    ) -> None:
+        self._tracker = tracker
+        self._timeout = timeout
+        self._stall_timeout = stall_timeout
+        self._since = self._looked = time.monotonic()  # of the last progress; of the last look
+        self._seen: object = None
+        self._read_at = 0.0
+
+    def result(self) -> JobItem:
+        """Waits; returns or raises what `ImageTracker.wait` does."""
+        deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        while True:
+            status = self._tracker._ask("status")
+            job = self._ended(status)
+            if job is not None:
+                return job
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeout(f"{self._missing()} after {self._timeout:g} s")
+            self._check_stall(status)
+            time.sleep(POLL_SECONDS)
+
+    def _ended(self, status: Progress | RaytrackerError | None) -> JobItem | None:
+        if isinstance(status, RaytrackerError):
+            if not isinstance(status, TableUnavailable):
+                raise status
+        elif status is None:
+            # No actor knows the image: the item alone says how it stands.
+            if time.monotonic() >= self._read_at:
+                self._read_at = time.monotonic() + TABLE_POLL_SECONDS
+                item = self._tracker._read()
+                return item if item.end_time is not None else None
+        elif status.durable and (not status.tile_pending or status.ended_early):
+            return self._tracker._read()
+        elif status.trouble:
+            self._tracker.flush()  # raises what the trouble is, or finds it healed
+        return None
+
+    def _check_stall(self, status: Progress | RaytrackerError | None) -> None:
+        now = time.monotonic()
+        if self._stall_timeout is None or now - self._looked < min(1.0, self._stall_timeout / 10):
+            return
+        self._looked = now
+        seen = (status.tile_success, status.tile_error) if isinstance(status, Progress) else None
+        if seen != self._seen or self._tracker._maps or _something_runs():
+            self._seen, self._since = seen, now
+        elif now - self._since > self._stall_timeout and self._tracker.pending():
+            raise ImageStalled(
+                f"{self._missing()}; nothing runs in the cluster, and nothing was reported for "
+                f"{self._stall_timeout:g} s: resume it, or run these regions again"
+            )
+
+    def _missing(self) -> str:
+        pending, tracker = self._tracker.pending(), self._tracker
+        return (
+            f"image {tracker.image_id!r}: {len(pending)} of {tracker._layout.region_count} "
+            f"regions are not settled, the first of them {pending[:10]}"
+        )
+
+
+def _something_runs() -> bool:
+    if not ray.is_initialized():
+        return True  # and cannot be seen from here
+    free = ray.available_resources()
+    return any(
+        free.get(name, 0.0) < count
+        for name, count in ray.cluster_resources().items()
+        if name in ("CPU", "GPU")
+    )
