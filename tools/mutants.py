@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 MODEL = "tests/unit/test_protocol_model.py"
 COORDINATOR = "tests/unit/test_coordinator.py"
 MAPPING = "tests/integration/test_mapping.py"
+RUNS = "job_table/runs.py"
 CLAIM_READ = "self._check_run(image_id, run, None if read is None else read.tracker_run)"
 
 
@@ -34,22 +35,22 @@ class Mutation:
 MUTATIONS = [
     Mutation(
         "unfenced flush",
-        (("job_table/runs.py", '"#owner = :me AND #seq <= :seq"', '"attribute_exists(#owner)"'),),
+        ((RUNS, '"#owner = :me AND #seq <= :seq"', '"attribute_exists(#owner)"'),),
     ),
     Mutation(
         "no tracker_seq in the flush's condition",
-        (("job_table/runs.py", '"#owner = :me AND #seq <= :seq"', '"#owner = :me"'),),
+        ((RUNS, '"#owner = :me AND #seq <= :seq"', '"#owner = :me"'),),
     ),
     Mutation(
         "increments instead of absolute values",
         (
             (
-                "job_table/runs.py",
+                RUNS,
                 "#success = :success, #error",
                 "#success = #success + :new, #error",
             ),
             (
-                "job_table/runs.py",
+                RUNS,
                 '":success": what.region_success,\n            ":error": what',
                 '":new": 1,\n            ":error": what',
             ),
@@ -80,19 +81,19 @@ MUTATIONS = [
     ),
     Mutation(
         "a driver that does not report what tasks told",
-        (("mapper.py", "self._report(outcomes, reasons)", "pass"),),
+        (("tracker/mapper.py", "self._report(outcomes, reasons)", "pass"),),
         (MAPPING,),
     ),
     Mutation(
         "a claim that ignores the run",
         (
-            ("job_table/runs.py", CLAIM_READ, "pass"),
+            (RUNS, CLAIM_READ, "pass"),
             (
-                "job_table/runs.py",
+                RUNS,
                 '"#run = :run AND attribute_not_exists(#owner)"',
                 '"attribute_not_exists(#owner)"',
             ),
-            ("job_table/runs.py", '"#run = :run AND #owner = :read"', '"#owner = :read"'),
+            (RUNS, '"#run = :run AND #owner = :read"', '"#owner = :read"'),
         ),
     ),
     Mutation(
@@ -101,13 +102,16 @@ MUTATIONS = [
             (
                 "coordinator.py",
                 "except (JobVanished, TrackerSuperseded, LedgerError) as err:",
-                "except TrackerSuperseded:\n            self.run = self._table.read(self.image_id).tracker_run\n            self._ledger = None\n        except (JobVanished, LedgerError) as err:",
+                "except TrackerSuperseded:\n"
+                "            self.run = self._table.read(self.image_id).tracker_run\n"
+                "            self._ledger = None\n"
+                "        except (JobVanished, LedgerError) as err:",
             ),
         ),
     ),
     Mutation(
         "a claim that ignores who owns the image now",
-        (("job_table/runs.py", '"#run = :run AND #owner = :read"', '"#run = :run"'),),
+        ((RUNS, '"#run = :run AND #owner = :read"', '"#run = :run"'),),
     ),
     Mutation(
         "one owner for all runs of a process",
@@ -115,11 +119,11 @@ MUTATIONS = [
     ),
     Mutation(
         "a resume that leaves the owner",
-        (("job_table/runs.py", '["#owner", "#state"]', '["#state"]'),),
+        ((RUNS, '["#owner", "#state"]', '["#state"]'),),
     ),
     Mutation(
         "a redrive that overlooks a flush in between",
-        (("job_table/runs.py", 'condition += " AND #seq = :seq"', "pass"),),
+        ((RUNS, 'condition += " AND #seq = :seq"', "pass"),),
     ),
     Mutation(
         "an error that replaces a success",
