@@ -21,7 +21,7 @@ import ray
 from . import actor
 from .actor import Spec
 from .coordinator import Ack, Batch
-from .errors import FlushTimeout, RaytrackerError
+from .errors import ActorUnavailable, FlushTimeout, RaytrackerError
 from .ledger import clip_reason
 
 SEND_GAP_SECONDS = 0.05
@@ -30,6 +30,7 @@ LONGEST_POLL_SECONDS = 5.0
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 2.0
 EXIT_SECONDS = 2.0
+UNREACHABLE_SECONDS = 30.0  # a restart takes one; a lost node is noticed within 20
 
 
 class _Held:
@@ -50,6 +51,7 @@ class _Held:
         self.fault: RaytrackerError | None = None
         self.trouble: RaytrackerError | None = None
         self.unreachable: BaseException | None = None
+        self.unreachable_since: float | None = None
         self.pin: Any = None
 
     def add(self, outcomes: Iterable[tuple[int, int]], reasons: Mapping[int, str]) -> None:
@@ -175,9 +177,24 @@ class Reporter:
                 raise FlushTimeout(
                     f"image {spec.image_id!r}: {len(held.outcomes)} outcomes of this process were "
                     f"not durable after {timeout:g} s; they are still held and sent"
-                    + (f" ({held.unreachable})" if held.unreachable else "")
+                    + (f" ({actor.in_a_line(held.unreachable)})" if held.unreachable else "")
                     + (" (the image's actor has not answered)" if held.in_flight else "")
                 )
+
+    def check_reachable(self, spec: Spec) -> None:
+        """Does nothing while the image's actor answers, or may be restarting.
+
+        Raises:
+            ActorUnavailable: It has not been reached for too long.
+        """
+        with self._changed:
+            held = self._held(spec)
+            since, error = held.unreachable_since, held.unreachable
+        if error and since and time.monotonic() - since > UNREACHABLE_SECONDS:
+            raise ActorUnavailable(
+                f"image {spec.image_id!r}: its actor cannot be started or reached for "
+                f"{UNREACHABLE_SECONDS:g} s: {actor.in_a_line(error)}"
+            )
 
     def fail(self, spec: Spec, fault: RaytrackerError) -> None:
         """Notes what ended the run, for the next caller."""
@@ -266,7 +283,7 @@ class Reporter:
             held.send_at = time.monotonic()
             if isinstance(answer, Ack):
                 held.failures = 0
-                held.unreachable = None
+                held.unreachable = held.unreachable_since = None
                 held.acknowledge(answer, batch)
                 held.poll_seconds = (
                     held.spec.flush_interval
@@ -276,6 +293,7 @@ class Reporter:
             else:
                 # The actor died, moved or cannot be reached: look it up again, tell it everything.
                 held.failures += 1
+                held.unreachable_since = held.unreachable_since or time.monotonic()
                 held.unreachable = answer
                 held.send_all_again()
                 self._actors.pop(_actor_key(held.spec), None)

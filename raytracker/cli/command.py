@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 try:
     import typer
@@ -60,7 +60,7 @@ raytracker run scene.tif detect.py:detect --embedded --table demo --output out
 
 raytracker run s3://bucket/scene.tif mypackage.detect:ships --table ImageJobs --output s3://bucket/out
 
-raytracker run scene.tif detect.py:detect --table ImageJobs --if-exists resume
+raytracker run scene.tif detect.py:detect --table ImageJobs --resume
 
 {_ENVIRONMENT}
 
@@ -169,6 +169,12 @@ def run(
             help="If the image is in the table: refuse, run what is pending, or begin again."
         ),
     ] = IfExists.error,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="The same as --if-exists resume.")
+    ] = False,
+    redrive: Annotated[
+        bool, typer.Option("--redrive", help="Resume, and run the failed tiles again as well.")
+    ] = False,
     output: Annotated[
         str | None,
         typer.Option(
@@ -203,7 +209,8 @@ def run(
             table_name=table,
             cut=cut,
             image_id=image_id,
-            if_exists=if_exists.value,
+            if_exists=_if_exists(if_exists, resume or redrive),
+            redrive=redrive,
             output=output,
             as_json=as_json,
             embedded=embedded,
@@ -247,6 +254,12 @@ def create(name: Annotated[str, typer.Argument(metavar="NAME", help="The table's
 
 class _Refused(RaytrackerError):
     """What was asked for cannot be done."""
+
+
+def _if_exists(chosen: IfExists, resume: bool) -> Literal["error", "resume", "restart"]:
+    if resume and chosen is IfExists.restart:
+        raise _Refused("--if-exists restart begins from nothing: it does not go with --resume")
+    return "resume" if resume else chosen.value
 
 
 def _size(option: str, text: str) -> int | tuple[int, int]:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..errors import ImageExists, JobCancelled, RayNotInitialized, RaytrackerError, TableUnavailable
 from ..imagery import Grid, describe, plan
@@ -33,7 +32,6 @@ START_SECONDS = 30.0
 LEAVE_SECONDS = 3.0
 KNOCK_SECONDS = 5.0
 POLL_SECONDS = 0.1
-AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
 def run_image(
@@ -44,6 +42,7 @@ def run_image(
     cut: Mapping[str, Any],
     image_id: str | None,
     if_exists: IfExists,
+    redrive: bool,
     output: str | None,
     as_json: bool,
     embedded: bool,
@@ -71,7 +70,6 @@ def run_image(
         else:
             table = JobTable(table_name)
         before = _read_before(table, image_id, if_exists)
-        table = _spelt_out(table)
         tiles = grid.tiles_per_region
         display.say(f"image {image_id}: regions {len(tiles)}, tiles {sum(tiles)}")
         display.doing("starting Ray")
@@ -84,6 +82,7 @@ def run_image(
             table=table,
             image_id=image_id,
             if_exists=if_exists,
+            redrive=redrive,
             output=output,
             on_progress=display.update,
             **cut,
@@ -124,16 +123,10 @@ def _read_before(table: JobTable, image_id: str, if_exists: str) -> str | None:
     if found is not None and if_exists == "error":
         raise ImageExists(
             f"image {image_id!r} is in table {table.table_name!r} already ({found.status}): "
-            "--if-exists resume goes on with it, --if-exists restart begins again"
+            "--resume goes on with it, --redrive also runs its failed regions again, "
+            "--if-exists restart begins from nothing"
         )
     return None if found is None else found.tracker_run
-
-
-def _spelt_out(table: JobTable) -> JobTable:
-    """Returns the table as boto3 finds it here: the nodes of a cluster have other environments."""
-    found = table.writer.meta
-    is_aws = (urlsplit(found.endpoint_url).hostname or "").endswith(AWS_HOSTS)
-    return JobTable(table.table_name, None if is_aws else found.endpoint_url, found.region_name)
 
 
 @contextmanager

@@ -9,17 +9,22 @@ boto3 is imported at first use, so that importing raytracker stays quick.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from .answers import to_python, translate
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBServiceResource
     from mypy_boto3_dynamodb.service_resource import Table
+    from typing_extensions import Self
+
+_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 # Clients are built one at a time: boto3's loaders are not safe to use from two threads at once.
 _building = threading.RLock()
@@ -59,6 +64,24 @@ class TableConnection:
     def __repr__(self) -> str:
         settings = (self.table_name, self.endpoint_url, self.region_name)
         return f"{type(self).__name__}({', '.join(repr(s) for s in settings if s is not None)})"
+
+    def spelt_out(self) -> Self:
+        """Returns the same table with region and endpoint as boto3 finds them here.
+
+        The nodes of a cluster have other environments than the driver.
+
+        Raises:
+            TableError: boto3 finds no region.
+        """
+        try:
+            found = self.writer.meta
+        except Exception as err:
+            raise translate(err, self.table_name) from err
+        table = copy.copy(self)
+        table.region_name = found.region_name
+        if not (urlsplit(found.endpoint_url).hostname or "").endswith(_AWS_HOSTS):
+            table.endpoint_url = found.endpoint_url
+        return table
 
     def __getstate__(self) -> dict[str, Any]:
         clients = {"client", "table", "writer"}

@@ -44,6 +44,7 @@ def process_image(
     image_read_role: str | None = None,
     output: str | os.PathLike[str] | None = None,
     if_exists: IfExists = "error",
+    redrive: bool = False,
     flush_interval: float = 1.0,
     max_in_flight: int | None = None,
     on_progress: Callable[[Progress], object] | None = None,
@@ -77,6 +78,7 @@ def process_image(
             what the function returns is dropped.
         if_exists: What to do when the image is in the table: "error" refuses, "resume" runs the
             tiles that are still pending, "restart" begins again.
+        redrive: Whether a resume also runs the tiles that failed; a success replaces the error.
         flush_interval: Seconds between writes to the table, at least.
         max_in_flight: How many tasks are submitted and not finished, at most; None: four for each
             CPU of the cluster.
@@ -125,6 +127,7 @@ def process_image(
         regions=grid.tiles_per_region,
         table=table,
         if_exists=if_exists,
+        redrive=redrive,
         flush_interval=flush_interval,
         grid=grid.to_dict(),
     ) as tracker:

@@ -26,6 +26,7 @@ def begin(
     table: JobTable,
     if_exists: IfExists,
     grid: Mapping[str, Any] | None,
+    redrive: bool,
 ) -> tuple[str, Layout]:
     """Starts, restarts or resumes an image; returns the new run and the layout.
 
@@ -33,6 +34,8 @@ def begin(
     """
     if if_exists not in ("error", "resume", "restart"):
         raise ValueError(f'if_exists={if_exists!r}: say "error", "resume" or "restart"')
+    if redrive and if_exists != "resume":
+        raise ValueError(f'redrive=True goes with if_exists="resume", not {if_exists!r}')
     check_image_id(job.image_id)
     layout = Layout.of(regions)
     job = replace(job, tracker_grid=None if grid is None else json.dumps(grid, sort_keys=True))
@@ -43,7 +46,7 @@ def begin(
         found = None if if_exists == "error" else table.read(job.image_id)
         if found is not None and found.tracker_run and if_exists == "resume":
             _check_same(found, layout, job.tracker_grid)
-            table.resume(found, run)
+            table.resume(found, run, redrive=redrive)
             return
         try:
             table.start(job, run=run, layout=layout, replacing=found)

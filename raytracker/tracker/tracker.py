@@ -13,7 +13,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from ..actor import Spec, call, cluster
+from ..actor import Spec, call, cluster, in_a_line
 from ..coordinator import ended_early
 from ..errors import (
     ActorUnavailable,
@@ -79,6 +79,7 @@ class ImageTracker:
         flush_interval: float = 1.0,
         max_wcu_per_second: float = 25.0,
         grid: Mapping[str, Any] | None = None,
+        redrive: bool = False,
     ) -> ImageTracker:
         """Starts tracking an image; returns when its job item is in DynamoDB.
 
@@ -92,6 +93,7 @@ class ImageTracker:
             max_wcu_per_second: Write capacity units that the flushes use, at most, on average; a
                 flush costs one for each KB of the item.
             grid: How the image was cut: JSON-able; a later resume must bring an equal one.
+            redrive: Whether a resume makes failed tiles pending again.
 
         Raises:
             ImageExists: The item is there, and `if_exists` is "error".
@@ -104,7 +106,7 @@ class ImageTracker:
         """
         cluster()  # raises where there is none
         job, table = _job_item(job), _job_table(table)
-        run, layout = begin(job, regions, table, if_exists, grid)
+        run, layout = begin(job, regions, table, if_exists, grid, redrive)
         return cls._ready(
             Spec(job.image_id, run, table, float(flush_interval), float(max_wcu_per_second)), layout
         )
@@ -469,7 +471,7 @@ class ImageTracker:
         except (RayError, TimeoutError, FutureTimeoutError) as err:
             reporter().forget_actor(self._spec)
             if start:
-                raise ActorUnavailable(f"image {self.image_id!r}: {err}") from err
+                raise ActorUnavailable(f"image {self.image_id!r}: {in_a_line(err)}") from err
             return None
 
     def _read(self) -> JobItem:
@@ -492,4 +494,5 @@ def _job_item(job: JobItem | ImageRequest | str) -> JobItem:
 
 
 def _job_table(table: JobTable | str) -> JobTable:
-    return table if isinstance(table, JobTable) else JobTable(table)
+    # As boto3 finds it here: the nodes have other environments than the driver.
+    return (table if isinstance(table, JobTable) else JobTable(table)).spelt_out()

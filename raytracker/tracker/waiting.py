@@ -10,6 +10,7 @@ import ray
 from ..errors import ImageStalled, RaytrackerError, TableUnavailable, WaitTimeout
 from ..job_table import JobItem
 from ..progress import Progress
+from ..reporter import reporter
 
 if TYPE_CHECKING:
     from .tracker import ImageTracker
@@ -49,6 +50,7 @@ class Wait:
             if not isinstance(status, TableUnavailable):
                 raise status
         elif status is None:
+            reporter().check_reachable(self._tracker._spec)
             # No actor knows the image: the item alone says how it stands.
             if time.monotonic() >= self._read_at:
                 self._read_at = time.monotonic() + TABLE_POLL_SECONDS

@@ -89,6 +89,35 @@ def test_a_run_that_succeeds(folder: Path, env: dict[str, str], job_table: JobTa
     assert job_table.read(BAHAMAS).status == "SUCCESS"
 
 
+def test_a_redrive_runs_what_failed_and_no_more(
+    folder: Path, env: dict[str, str], job_table: JobTable
+):
+    """A resume leaves the failed tiles alone; in a redrive, a success replaces the error."""
+    module = folder / "detector.py"
+    module.write_text(
+        "import pathlib\n"
+        "def once(pixels, tile):\n"
+        f"    path = pathlib.Path({str(folder)!r}, f'ran-{{tile.region}}-{{tile.number}}')\n"
+        "    path.open('a').write('x')\n"
+        "    if tile.region == 2 and path.stat().st_size == 1:\n"
+        "        raise ValueError('not the first time')\n"
+    )
+
+    def ran() -> dict[str, int]:
+        return {path.name: path.stat().st_size for path in folder.glob("ran-*")}
+
+    line = command(folder, "run", BAHAMAS, "detector.py:once", "--table", job_table.table_name)
+    assert run([*line, *CUT], folder, **env).returncode == 3
+    assert set(ran().values()) == {1}
+    assert run([*line, *CUT, "--resume"], folder, **env).returncode == 3
+    assert set(ran().values()) == {1}
+    assert run([*line, *CUT, "--redrive"], folder, **env).returncode == 0
+    assert {name for name, times in ran().items() if times == 2} == {"ran-2-0", "ran-2-1"}
+    assert job_table.read(BAHAMAS).region_success == REGIONS
+    both = run([*line, *CUT, "--redrive", "--if-exists", "restart"], folder, **env)
+    assert (both.returncode, both.stdout) == (2, "")
+
+
 def test_a_run_that_fails_in_part_and_goes_on(
     folder: Path, env: dict[str, str], job_table: JobTable
 ):

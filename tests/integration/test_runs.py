@@ -8,8 +8,9 @@ import pytest
 import ray
 
 from raytracker import ImageTracker, JobItem, JobTable
-from raytracker.actor import find
+from raytracker.actor import _ImageActor, find
 from raytracker.errors import (
+    ActorUnavailable,
     FlushTimeout,
     ImageExists,
     InvalidLayout,
@@ -314,3 +315,34 @@ def test_actors_end_by_themselves(job_table: JobTable) -> None:
     wait_until(lambda: find(tracker._spec) is None, 30, "the actor's end")
     assert tracker.progress().status == "SUCCESS"
     assert tracker.wait(5).status == "SUCCESS"
+
+
+def test_an_actor_that_cannot_start_is_told(
+    job_table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`wait` and `flush` raise, with the reason in a line, instead of trying for ever."""
+
+    class Broken(_ImageActor):
+        def __init__(self) -> None:
+            raise ImportError("no library on this node")
+
+    monkeypatch.setattr("raytracker.actor._ImageActor", Broken)
+    monkeypatch.setattr("raytracker.reporter.UNREACHABLE_SECONDS", 1.0)
+    tracker = ImageTracker.start("scene", regions=2, table=job_table)
+    tracker.report(0)
+    with pytest.raises(ActorUnavailable, match=r"^image 'scene'.*no library on this node$"):
+        tracker.wait(timeout=30)
+    with pytest.raises(FlushTimeout, match="no library on this node"):
+        tracker.flush(timeout=0.5)
+
+
+def test_the_table_is_spelt_out_for_the_nodes(
+    dynamodb_local: str, job_table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Region and endpoint that the driver finds in its environment reach the actor."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    tracker = ImageTracker.start("scene", regions=1, table=job_table.table_name)
+    assert tracker.table.endpoint_url == dynamodb_local
+    tracker.report(0)
+    assert tracker.wait(30).status == "SUCCESS"

@@ -206,7 +206,7 @@ def test_an_image_that_is_in_the_table_already(moto_table: JobTable):
     job_in(moto_table, "sp")
     line = run_refused(moto_table.table_name, "--image-id", "scene-1")
     assert "(IN_PROGRESS)" in line
-    assert "--if-exists resume" in line
+    assert "--resume" in line
 
 
 def test_a_ray_that_is_not_there(moto_table: JobTable, monkeypatch: pytest.MonkeyPatch):
