@@ -1,0 +1,88 @@
+"""`raytracker run` when its driver is killed, and when another takes the image over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from raytracker.job_table import JobTable, ledger_of
+from tests.support.command import BAHAMAS, command, environment, run
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(240)
+
+# Each call leaves a mark, so that they can be counted; 6 x 6 tiles of 128, a region each.
+DETECTOR = """
+import os, pathlib, time
+def slow(pixels, tile):
+    with open(os.path.join({folder!r}, f"ran-{{tile.region}}"), "a") as file:
+        file.write("x")
+    time.sleep(0.4)
+"""
+CUT = ["--tile-size", "128", "--region-size", "128"]
+REGIONS = 42
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "detector.py").write_text(DETECTOR.format(folder=str(tmp_path)))
+    return tmp_path
+
+
+def begin(folder: Path, table: JobTable, endpoint: str, *options: str) -> subprocess.Popen[str]:
+    """Starts the command with a Ray cluster of its own."""
+    line = command(folder, "run", BAHAMAS, "detector.py:slow", "--table", table.table_name)
+    return subprocess.Popen(
+        [*line, *CUT, *options],
+        cwd=folder,
+        env=environment(AWS_ENDPOINT_URL_DYNAMODB=endpoint),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def settled(table: JobTable) -> int:
+    item = table.read(BAHAMAS)
+    return 0 if item is None else (item.region_success or 0)
+
+
+def test_after_a_killed_driver_only_the_rest_runs_again(
+    folder: Path, job_table: JobTable, dynamodb_local: str
+) -> None:
+    """Tiles that were durable do not run again; the job ends right."""
+    with begin(folder, job_table, dynamodb_local) as first:
+        wait_until(lambda: settled(job_table) >= 5, 60, "five durable regions")
+        os.killpg(first.pid, signal.SIGKILL)
+    durable = ledger_of(job_table.get_image_request(BAHAMAS)).tile_outcomes()
+    assert 5 <= durable.count(2) < REGIONS
+    line = command(folder, "run", BAHAMAS, "detector.py:slow", "--table", job_table.table_name)
+    resumed = run([*line, *CUT, "--resume"], folder, AWS_ENDPOINT_URL_DYNAMODB=dynamodb_local)
+    assert resumed.returncode == 0, resumed.stderr
+    assert job_table.get_image_request(BAHAMAS).region_success == REGIONS
+    ran = [(folder / f"ran-{region}").stat().st_size for region in range(REGIONS)]
+    assert all(times == 1 for times, outcome in zip(ran, durable, strict=True) if outcome == 2)
+    assert max(ran) <= 2  # what ran, and was not durable when the driver died
+
+
+def test_of_two_commands_for_one_image_the_later_wins(
+    folder: Path, job_table: JobTable, dynamodb_local: str
+) -> None:
+    """On two Ray clusters: one item, right; the first ends with a line that says why."""
+    with begin(folder, job_table, dynamodb_local, "--if-exists", "restart") as first:
+        wait_until(lambda: settled(job_table) >= 1, 60, "a durable region of the first")
+        mine = job_table.get_image_request(BAHAMAS).tracker_run
+        with begin(folder, job_table, dynamodb_local, "--if-exists", "restart") as second:
+            _, told = first.communicate(timeout=120)
+            second.communicate(timeout=120)
+    assert first.returncode == 1
+    assert "was taken over by" in told.splitlines()[-1]
+    assert second.returncode == 0
+    item = job_table.get_image_request(BAHAMAS)
+    assert (item.status, item.region_success) == ("SUCCESS", REGIONS)
+    assert item.tracker_run != mine
