@@ -159,8 +159,9 @@ def notice(mutation: Mutation) -> str | None:
                 raise SystemExit(f"{mutation.name}: {old!r} is {text.count(old)} times in {name}")
             path.write_text(text.replace(old, new))
         for tests in mutation.tests:
+            profile = ["--hypothesis-profile", "first-failure"] if "unit" in tests else []
             run = subprocess.run(
-                [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests],
+                [sys.executable, *"-m pytest -x -q -p no:cacheprovider".split(), tests, *profile],
                 cwd=folder,
                 capture_output=True,
                 text=True,
