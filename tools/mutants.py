@@ -160,8 +160,9 @@ def notice(mutation: Mutation) -> str | None:
             path.write_text(text.replace(old, new))
         for tests in mutation.tests:
             profile = ["--hypothesis-profile", "first-failure"] if "unit" in tests else []
+            pytest = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
             run = subprocess.run(
-                [sys.executable, *"-m pytest -x -q -p no:cacheprovider".split(), tests, *profile],
+                [*pytest, tests, *profile],
                 cwd=folder,
                 capture_output=True,
                 text=True,

@@ -1,6 +1,6 @@
 """Runs the parts of the test suite, each in its environment, and says how many tests each ran.
 
-Usage: run_tests.py [unit] [integration] [localmode]    (no name: all parts)
+Usage: run_tests.py [unit] [integration] [chaos] [localmode]    (no name: all parts)
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = {
     "unit": (".venv", "make venv", ["tests/unit", "tests/house"]),
     "integration": (".venv", "make venv", ["tests/integration", "tests/examples"]),
+    "chaos": (".venv", "make venv", ["tests/chaos"]),
     "localmode": (".venv-localmode", "make venv-localmode", ["tests/local_mode"]),
 }
 

@@ -159,7 +159,8 @@ def test_a_new_owner_fences_the_old_one() -> None:
 def test_a_delayed_claim_does_not_take_the_image_back() -> None:
     """A claim of a dead process that arrives late fails, since the owner has changed."""
     world = World()
-    old, new = world.open(), world.open()
+    first, old, new = world.open(), world.open(), world.open()
+    first.step()
     world.table.fates.extend(["ok", "hold_back"])
     old.step()
     new.step()
