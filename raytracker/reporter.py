@@ -188,8 +188,8 @@ class Reporter:
             ActorUnavailable: It has not been reached for too long.
         """
         with self._changed:
-            held = self._held(spec)
-            since, error = held.unreachable_since, held.unreachable
+            held = self._runs.get(spec.key)
+            since, error = (held.unreachable_since, held.unreachable) if held else (None, None)
         if error and since and time.monotonic() - since > UNREACHABLE_SECONDS:
             raise ActorUnavailable(
                 f"image {spec.image_id!r}: its actor cannot be started or reached for "
@@ -299,6 +299,8 @@ class Reporter:
                 self._actors.pop(_actor_key(held.spec), None)
             if not held.outcomes:
                 held.pin = None
+                if held.fault is None:  # or a later report would be told nothing
+                    self._runs.pop(held.spec.key, None)
             self._changed.notify_all()
 
     def _at_exit(self) -> None:

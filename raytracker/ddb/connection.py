@@ -74,13 +74,14 @@ class TableConnection:
             TableError: boto3 finds no region.
         """
         try:
-            found = self.writer.meta
+            writer = self.writer
         except Exception as err:
             raise translate(err, self.table_name) from err
         table = copy.copy(self)
-        table.region_name = found.region_name
-        if not (urlsplit(found.endpoint_url).hostname or "").endswith(_AWS_HOSTS):
-            table.endpoint_url = found.endpoint_url
+        table.region_name = writer.meta.region_name
+        if not (urlsplit(writer.meta.endpoint_url).hostname or "").endswith(_AWS_HOSTS):
+            table.endpoint_url = writer.meta.endpoint_url
+        table.writer = writer  # a client takes a tenth of a second and some megabytes
         return table
 
     def __getstate__(self) -> dict[str, Any]:
