@@ -1,0 +1,75 @@
+"""Kills processes of the cluster at the instants that a plan draws."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Sequence
+
+from tests.chaos.cluster import ACTOR, Cluster, Process, kill, processes
+from tests.chaos.plan import Kill
+
+TASKS = ("ray::mapped", "ray::reporting", "ray::incrementing")
+
+
+class Killer:
+    """Kills for as long as the block lasts.
+
+    Args:
+        cluster: Where.
+        kills: Whom, and when after the start.
+        spared: Processes that nobody kills.
+
+    Attributes:
+        killed: The pids of those who are dead; of a node, the raylet's and its workers'.
+        events: What was done, in words.
+    """
+
+    def __init__(
+        self, cluster: Cluster, kills: Sequence[Kill], *, spared: Collection[int] = ()
+    ) -> None:
+        self.killed: set[int] = set()
+        self.events: list[str] = []
+        self._cluster = cluster
+        self._kills = kills
+        self._spared = frozenset(spared)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Killer:
+        self._began = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Kills no more."""
+        self._stop.set()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        for planned in self._kills:
+            if self._stop.wait(max(0.0, self._began + planned.second - time.monotonic())):
+                return
+            if planned.whom == "node":
+                victims = self._cluster.kill_node(planned.choice)
+            else:
+                victims = self._kill_one(planned)
+            self.killed |= victims
+            now = time.monotonic() - self._began
+            self.events.append(f"{now:7.3f} s  {planned.whom} killed: {sorted(victims) or 'none'}")
+
+    def _kill_one(self, planned: Kill) -> set[int]:
+        those = sorted(p for p in processes() if _is(p, planned.whom) and p.pid not in self._spared)
+        if not those:
+            return set()
+        pid = those[int(planned.choice * len(those))].pid
+        return {pid} if kill(pid) else set()
+
+
+def _is(process: Process, whom: str) -> bool:
+    # By name, one by one: Ray's own agents are called ray::, too, and take the raylet with them.
+    names = {"actor": (ACTOR,), "worker": TASKS, "idle worker": ("ray::IDLE",)}
+    return process.name.startswith(names[whom])

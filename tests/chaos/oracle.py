@@ -1,0 +1,68 @@
+"""Compares the final item of an image, bit by bit, with what is known of its tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raytracker import JobItem
+from raytracker.ledger import Ledger
+from tests.chaos.journal import ERROR, Known
+from tests.chaos.run import Run
+from tests.chaos.scanner import count
+
+MOST_REASONS = 100
+
+
+def differences(item: JobItem | None, run: Run, known: Known) -> Iterator[str]:
+    """Yields what is wrong with an item.
+
+    Args:
+        item: As it is in the table.
+        run: The run whose item it should be.
+        known: What that run reported.
+    """
+    if item is None:
+        yield "there is no item"
+        return
+    if item.tracker_run != run.tracker.run:
+        yield f"the item is run {item.tracker_run}'s, not {run.tracker.run}'s"
+        return
+    if run.refused or run.job is None:
+        yield f"run {run.label} has the item, but was refused: {run.refused!r}"
+    tiles = Ledger.decode(item.tracker_ledger or b"").tile_outcomes()
+    sizes = run.work.sizes
+    if len(tiles) != sum(sizes):
+        yield f"{len(tiles)} tiles, not {sum(sizes)}"
+        return
+    for number, outcome in enumerate(tiles):
+        must, may = known.must[number] or ERROR, known.may[number]
+        if not must <= outcome <= may:
+            yield f"tile {number} is {outcome}, known are {must} to {may}"
+    success, error = count(tiles, sizes)
+    expected = {
+        "region_count": len(sizes),
+        "region_success": success,
+        "region_error": error,
+        "status": "SUCCESS" if not error else "PARTIAL" if success else "FAILED",
+        "tracker_state": None,
+    }
+    for name, value in expected.items():
+        if getattr(item, name) != value:
+            yield f"{name} is {getattr(item, name)!r}, not {value!r}"
+    if item.end_time is None:
+        yield "no end_time"
+    if run.job is not None and (run.job.tracker_run != item.tracker_run or not run.job.end_time):
+        yield f"wait() returned {run.job}"
+    yield from _errors(item, tiles, known)
+
+
+def _errors(item: JobItem, tiles: bytes, known: Known) -> Iterator[str]:
+    errors = {int(number): text for number, text in (item.tracker_errors or {}).items()}
+    for number, text in errors.items():
+        if not known.allows_reason(number, text):
+            given = known.reasons.get(number, "none")
+            yield f"tile {number} failed because of {text!r}; given was {given}"
+    if len(errors) < MOST_REASONS:
+        missing = {n for n in known.told_reasons if tiles[n] == ERROR} - errors.keys()
+        if missing:
+            yield f"tiles {sorted(missing)} failed for reasons that are not in the item"

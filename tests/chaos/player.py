@@ -1,0 +1,59 @@
+"""The process that plays seeds, one after the other, on one Ray; it says how each ended."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.chaos import baseline, seed
+from tests.chaos.cluster import Cluster
+from tests.chaos.plan import Plan, draw
+
+
+def main(arguments: str) -> None:
+    """Plays seeds; ends early after one with findings, whose leftovers would disturb the next.
+
+    Args:
+        arguments: JSON object: "seeds", "nodes", "baseline", "upstream", "table", "folder".
+    """
+    asked = json.loads(arguments)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    cluster = Cluster(asked["nodes"])
+    place = seed.Place(cluster, asked["upstream"], asked["table"], Path(asked["folder"]))
+    for number in asked["seeds"]:
+        _say("begin", seed=number)
+        cluster.mend()
+        plan = draw(number)
+        with ThreadPoolExecutor(1) as pool:
+            if asked["baseline"]:
+                pool.submit(_play_and_say, "baseline", baseline.play, place, plan)
+            played = _play_and_say("tracker", seed.play, place, plan)
+        _say("end", seed=number)
+        if played.findings:
+            break
+    cluster.close()
+
+
+def _play_and_say(
+    what: str, play: Callable[[seed.Place, Plan], seed.Played], place: seed.Place, plan: Plan
+) -> seed.Played:
+    began = time.monotonic()
+    played = play(place, plan)
+    wrong = sum(finding.kind == "miscounted" for finding in played.findings)
+    about = {"seconds": time.monotonic() - began, "images": len(plan.images), "miscounted": wrong}
+    _say(what, **about, **played._asdict())
+    return played
+
+
+def _say(what: str, **about: object) -> None:
+    print(json.dumps({"what": what, **about}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

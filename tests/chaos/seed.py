@@ -1,0 +1,263 @@
+"""Plays one seed on a cluster, and compares what is in the table with what the oracle knows."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from raytracker import ImageTracker, JobTable
+from raytracker.errors import FlushTimeout, JobVanished, TrackerSuperseded, WaitTimeout
+from tests.chaos.cluster import ACTOR, Cluster, processes
+from tests.chaos.killer import Killer
+from tests.chaos.oracle import differences
+from tests.chaos.plan import Image, Plan, Work, tasks_for
+from tests.chaos.run import Run
+from tests.chaos.scanner import Finding, Scanner
+from tests.support.fault_proxy import FaultProxy
+
+REGION = "us-east-1"
+APART = "chaos-apart"  # another name of the same table, and so another actor for the same image
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where seeds are played.
+
+    Attributes:
+        cluster: The Ray.
+        upstream: The DynamoDB's URL.
+        table: The job table's name.
+        folder: For journals.
+    """
+
+    cluster: Cluster
+    upstream: str
+    table: str
+    folder: Path
+
+
+class Played(NamedTuple):
+    """How a seed ended.
+
+    Attributes:
+        findings: What was wrong.
+        regions: How many its images have.
+        requests: How many writes DynamoDB answered.
+        events: What befell it, in words.
+    """
+
+    findings: tuple[Finding, ...]
+    regions: int
+    requests: int
+    events: tuple[str, ...]
+
+
+@dataclass
+class Ending:
+    """The runs of an image, the last one first where that is known."""
+
+    runs: list[Run]
+    inherits: bool = False
+    redrive: bool = False
+    driver_killed: bool = False
+
+
+class Game:
+    """One seed, being played."""
+
+    def __init__(self, place: Place, plan: Plan, stack: ExitStack) -> None:
+        self._place = place
+        self._plan = plan
+        weather, seed = plan.weather, plan.seed
+        self._proxies = [
+            FaultProxy(place.upstream, weather, seed=seed),
+            FaultProxy(place.upstream, weather, seed=f"{seed} apart", alias=(APART, place.table)),
+        ]
+        for proxy in self._proxies:
+            proxy.__enter__()  # for good: actors and workers linger, and shall find it calm
+        names = (place.table, APART)
+        self._tables = [
+            JobTable(name, endpoint_url=proxy.endpoint_url, region_name=REGION)
+            for name, proxy in zip(names, self._proxies, strict=True)
+        ]
+        self._direct = JobTable(place.table, endpoint_url=place.upstream, region_name=REGION)
+        others = {p.pid for p in processes() if p.name.startswith(ACTOR)}  # lingering
+        self._scanner = stack.enter_context(
+            Scanner(self._direct, [image.image_id for image in plan.images])
+        )
+        self._killer = stack.enter_context(Killer(place.cluster, plan.kills, spared=others))
+
+    def play(self) -> Played:
+        """Plays it to its end, and compares."""
+        images = self._plan.images
+        with ThreadPoolExecutor(len(images)) as pool:
+            stories = [(image, pool.submit(self._tell, image)) for image in images]
+        self._killer.end()
+        for proxy in self._proxies:
+            proxy.calm()
+        findings = [finding for image, told in stories for finding in self._verify(image, told)]
+        return Played(
+            tuple(self._scanner.findings + findings),
+            sum(len(image.first.sizes) for image in images),
+            sum(p.requests["UpdateItem"] + p.requests["PutItem"] for p in self._proxies),
+            tuple(self._killer.events + [str(e) for p in self._proxies for e in p.events]),
+        )
+
+    def _tell(self, image: Image) -> Ending:
+        if image.story == "plain":
+            run = self._begin(image, image.first, "a", "error")
+            run.drive()
+            return Ending([run])
+        if image.story == "driver killed":
+            return self._kill_the_driver(image)
+        return self._fight(image)
+
+    def _begin(self, image: Image, work: Work, label: str, how: str, *, apart: bool = False) -> Run:
+        """Begins a run, as `ImageTracker.start` does; of a resume, only what is pending runs."""
+        tracker = ImageTracker.start(
+            image.image_id,
+            regions=work.sizes,
+            table=self._tables[apart],
+            if_exists=how,
+            flush_interval=work.flush_interval,
+        )
+        return self._run(tracker, work, label)
+
+    def _run(self, tracker: ImageTracker, work: Work, label: str) -> Run:
+        return Run(tracker, work, label, self._place.folder, self._scanner)
+
+    def _rest(self, run: Run) -> None:
+        """Narrows a resumed run to what is pending."""
+        rng = random.Random(f"{self._plan.seed} rest")
+        pending = run.tracker.pending_tiles()
+        sizes = run.work.sizes
+        tasks = tasks_for(rng, sizes, pending, failing=0.3, seconds=1.0)
+        mode = rng.choice(["map", "tasks"])
+        run.work = replace(run.work, tasks=tasks, mode=mode)
+
+    def _kill_the_driver(self, image: Image) -> Ending:
+        assert image.rival is not None
+        assert image.rival.after is not None
+        table, work, redrive = self._tables[0], image.first, image.rival.how == "redrive"
+        with _driver(self._place, self._plan.seed, image, table) as (process, run):
+            time.sleep(image.rival.after)
+            process.kill()
+        first = self._run(ImageTracker.attach(image.image_id, table=table), work, "a")
+        assert first.tracker.run == run
+        if redrive:
+            tracker = ImageTracker.resume(
+                image.image_id, table=table, redrive=True, flush_interval=work.flush_interval
+            )
+            second = self._run(tracker, work, "b")
+        else:
+            second = self._begin(image, work, "b", "resume")
+        self._rest(second)
+        second.drive()
+        return Ending([second, first], inherits=True, redrive=redrive, driver_killed=True)
+
+    def _fight(self, image: Image) -> Ending:
+        rival = image.rival
+        assert rival is not None
+        how, other = rival.how, image.second or image.first
+        if rival.after == 0:
+            with ThreadPoolExecutor(2) as pool:
+                a = pool.submit(self._begin, image, image.first, "a", how)
+                b = pool.submit(self._begin, image, other, "b", how, apart=rival.apart)
+            first, second = a.result(), b.result()
+            first.start()
+        else:
+            first = self._begin(image, image.first, "a", "error")
+            first.start()
+            if rival.after is None:
+                first.join()
+            else:
+                time.sleep(rival.after)
+            if image.story == "deleted":
+                self._direct.table.delete_item(Key={"image_id": image.image_id})
+            second = self._begin(image, other, "b", how, apart=rival.apart)
+            if how == "resume":
+                self._rest(second)
+        second.start()
+        for run in (first, second):
+            run.join()
+        item = self._direct.read(image.image_id)
+        runs = sorted(
+            (first, second), key=lambda run: item is None or run.tracker.run != item.tracker_run
+        )
+        return Ending(runs, inherits=how == "resume")
+
+    def _verify(self, image: Image, story: Future[Ending]) -> Iterator[Finding]:
+        if err := story.exception():
+            kind = "hung" if isinstance(err, (FlushTimeout, WaitTimeout)) else "broken"
+            yield Finding(kind, f"{image.image_id}: {type(err).__name__}: {err}{_where(err)}")
+        else:
+            yield from self._compare(image, story.result())
+
+    def _compare(self, image: Image, ending: Ending) -> Iterator[Finding]:
+        winner, *losers = ending.runs
+        for loser in losers:
+            if not ending.driver_killed:
+                yield from _verify_loser(loser)
+        known = winner.known(self._killer.killed)
+        if ending.inherits:
+            for loser in losers:
+                before = loser.known(self._killer.killed)
+                if ending.driver_killed:
+                    before.forgive_errors()
+                sight = self._scanner.sights.get((image.image_id, loser.tracker.run))
+                known.after(before, sight.floor if sight else (), redrive=ending.redrive)
+        item = self._scanner.look(image.image_id)
+        for text in differences(item, winner, known):
+            yield Finding("miscounted", f"{image.image_id}: {text}")
+
+
+def _where(err: BaseException) -> str:
+    frames = traceback.extract_tb(err.__traceback__)
+    return "".join(f"\n      {Path(f.filename).name}:{f.lineno} {f.line}" for f in frames)
+
+
+def play(place: Place, plan: Plan) -> Played:
+    """Plays a seed."""
+    with ExitStack() as stack:
+        return Game(place, plan, stack).play()
+
+
+def _verify_loser(loser: Run) -> Iterator[Finding]:
+    """A run that was overtaken has been told so, and is told again when it tries to go on."""
+    name = f"{loser.tracker.image_id}: run {loser.label}"
+    if loser.job is not None:
+        return  # it had ended before
+    if loser.refused is None:
+        yield Finding("broken", f"{name} was overtaken and not refused")
+    try:
+        loser.tracker.report(0)
+        loser.tracker.flush(20)
+    except (TrackerSuperseded, JobVanished):
+        return
+    yield Finding("broken", f"{name} was overtaken, and may report and flush")
+
+
+@contextmanager
+def _driver(
+    place: Place, seed: int, image: Image, table: JobTable
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Runs an image's first run in a process of its own; gives it and the run, once it began."""
+    command = [sys.executable, "-m", "tests.chaos.driver", str(seed), image.image_id]
+    command += [place.cluster.address, str(table.endpoint_url), place.table, str(place.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+        try:
+            assert process.stdout is not None
+            run = next((line.split()[1] for line in process.stdout if "BEGUN" in line), "")
+            yield process, run
+        finally:
+            process.kill()
