@@ -114,6 +114,10 @@ MUTATIONS = [
         ((RUNS, '"#run = :run AND #owner = :read"', '"#run = :run"'),),
     ),
     Mutation(
+        "a claim that is made twice",
+        ((RUNS, "if read.tracker_owner == owner:", "if False:"),),
+    ),
+    Mutation(
         "one owner for all runs of a process",
         (("coordinator.py", "self.owner = uuid.uuid4().hex", 'self.owner = "process"'),),
     ),

@@ -164,6 +164,10 @@ class RunTable(DDBHelper):
         read = self.read(image_id)
         self._check_run(image_id, run, None if read is None else read.tracker_run)
         assert read is not None
+        if read.tracker_owner == owner:
+            # An earlier try got through. A second write that the network held back would lower
+            # the number under our own flushes, and let a delayed one pass.
+            return read
         # The owner just read is in the condition, so that a claim which the network held back
         # cannot take the image from a process that claimed it later.
         names = {

@@ -199,7 +199,9 @@ class Game:
     def _verify(self, image: Image, story: Future[Ending]) -> Iterator[Finding]:
         if err := story.exception():
             kind = "hung" if isinstance(err, (FlushTimeout, WaitTimeout)) else "broken"
-            yield Finding(kind, f"{image.image_id}: {type(err).__name__}: {err}{_where(err)}")
+            there = ", ".join(sorted(process.name for process in self._at_failure))
+            text = f"{type(err).__name__}: {err}{_where(err)}\n      processes: {there}"
+            yield Finding(kind, f"{image.image_id}: {text}")
         else:
             yield from self._compare(image, story.result())
 

@@ -180,6 +180,27 @@ def test_a_claim_whose_answer_is_lost_is_ours() -> None:
     assert world.item.region_success == 1
 
 
+def test_a_claim_is_not_made_twice() -> None:
+    """A second claim that the network held back would lower the number under our own flushes."""
+    world = World()
+    coordinator = world.open()
+    world.table.fates.extend(["ok", "lose_response"])
+    coordinator.step()  # it got through, unknown to us
+    world.table.fates.extend(["ok", "hold_back"])
+    coordinator.step()  # the item shows our uuid: a write here would be held back
+    world.table.fates.clear()
+    coordinator.step()
+    report(coordinator, 1)
+    world.table.fates.append("hold_back")
+    world.serve(coordinator, until=1)
+    report(coordinator, 2, 3)
+    world.serve(coordinator, until=9)
+    assert world.item.region_success == 3
+    while world.table.held_back:
+        world.table.deliver()
+    assert world.item.region_success == 3
+
+
 def test_two_runs_of_one_process_have_two_owners() -> None:
     """A held-back flush of the old run does not pass for one of the new run."""
     world = World()
