@@ -8,7 +8,7 @@ DYNAMODB_LOCAL := .cache/dynamodb-local-$(DYNAMODB_LOCAL_VERSION)
 LOCALMODE_REQUIREMENTS := ray==2.53.0 'moto[dynamodb,server]' pytest pytest-timeout
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help venv venv-localmode dynamodb-local demo test test-unit test-integration test-localmode chaos mutants lint format constraints clean
+.PHONY: help venv venv-localmode dynamodb-local demo test test-unit test-integration test-localmode test-chaos chaos mutants lint format constraints clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -44,8 +44,8 @@ demo: venv ## find the water in the sample image with examples/detect.py; result
 	@echo; echo "out/demo/job.json, the job item:"; cat out/demo/job.json
 	@echo; echo "The picture is out/demo/map.png"
 
-test: venv venv-localmode dynamodb-local ## run all tests: unit, integration, chaos, local mode
-	@$(VENV)/bin/python tools/run_tests.py
+test: venv venv-localmode dynamodb-local ## run the tests: unit, integration, local mode
+	@$(VENV)/bin/python tools/run_tests.py unit integration localmode
 
 test-unit: venv ## run the unit tests (moto)
 	@$(VENV)/bin/python tools/run_tests.py unit
@@ -55,6 +55,9 @@ test-integration: venv dynamodb-local ## run the integration tests (Ray, DynamoD
 
 test-localmode: venv-localmode ## run the smoke test in Ray's local mode
 	@$(LOCALMODE)/bin/python tools/run_tests.py localmode
+
+test-chaos: venv dynamodb-local ## run ten seeds of chaos and its short scenarios
+	@$(VENV)/bin/python tools/run_tests.py chaos
 
 chaos: venv dynamodb-local ## break everything around it, from seeds: make chaos SEEDS=0:200
 	@$(VENV)/bin/python -m tests.chaos --baseline --seeds $(SEEDS) --jobs $(JOBS)
