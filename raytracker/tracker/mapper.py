@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 TASKS_PER_CPU = 4
 POLL_SECONDS = 0.1
 STOP_SECONDS = 30.0
+CANCEL_TRIES = 20
 
 Key = int | tuple[int, int]
 Item = tuple[Key, tuple[Any, ...]]
@@ -160,10 +161,18 @@ class _Drain:
             end = err
         finally:
             self._tracker._mapping(-1)
-            if ray.is_initialized():
-                for reference in self._in_flight:
-                    ray.cancel(reference)
             self.results.put(end)
+            self._cancel()
+
+    def _cancel(self) -> None:
+        """Cancels what is in flight; repeatedly, for Ray misses a task that just begins."""
+        left = list(self._in_flight)
+        for _ in range(CANCEL_TRIES):
+            if not left or not ray.is_initialized():
+                return
+            for reference in left:
+                ray.cancel(reference)
+            _, left = ray.wait(left, num_returns=len(left), timeout=1.0, fetch_local=False)
 
     def _submit(self) -> bool:
         """Submits until enough are in flight; returns whether there may be more items."""
@@ -210,7 +219,6 @@ class _Drain:
         tracker = self._tracker
         for reference in self._in_flight:
             ray.cancel(reference)
-        self._in_flight.clear()
         tracker._end("STOPPED", STOP_SECONDS)
         return JobStopped(
             f"image {tracker.image_id!r} was stopped: {self._failed_tasks} tasks failed, which "
