@@ -326,6 +326,7 @@ class Coordinator:
         )
         with self._lock:
             self._durable = mark
+            self._urgent &= self._received > mark  # who asked meanwhile has what he asked for
             self._ended_durably = ends
             if ends:
                 self._end_as = None
