@@ -31,9 +31,12 @@ def main(arguments: str) -> None:
         cluster.mend()
         plan = draw(number)
         with ThreadPoolExecutor(1) as pool:
+            beside = None
             if asked["baseline"]:
-                pool.submit(_play_and_say, "baseline", baseline.play, place, plan)
+                beside = pool.submit(_play_and_say, "baseline", baseline.play, place, plan)
             played = _play_and_say("tracker", seed.play, place, plan)
+            if beside:
+                beside.result()
         _say("end", seed=number)
         if played.findings:
             break

@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 TABLE = "chaos"
 REGION = ENVIRONMENT["AWS_DEFAULT_REGION"]
 START_SECONDS = 60
+START_TRIES = 3
 SEED_SECONDS = 150  # a seed takes 6 to 15; these machines are noisy
 DUMP_SECONDS = 2
 
@@ -96,46 +97,59 @@ def _side_by_side(shares: Sequence[list[int]], asked: dict[str, Any]) -> Iterato
             ended.put(None)
 
     with ThreadPoolExecutor(len(shares)) as pool:
-        for share in shares:
-            pool.submit(play_share, share)
+        played = [pool.submit(play_share, share) for share in shares]
         for _ in shares:
             yield from iter(ended.get, None)
+        for share in played:
+            share.result()  # an error of the harness is no finding
 
 
 def _play_some(asked: dict[str, Any]) -> Iterator[Outcome]:
     """Plays seeds until all are played, one has findings, or one hangs."""
-    playing: Outcome | None = None
-    played = 0
-    with _player(asked) as (process, said, errors):
-        while True:
+    with _started_player(asked) as (process, said, errors, first):
+        line: dict[str, Any] | None = first
+        while line is not None:
+            playing = Outcome(line["seed"])
+            while (line := _next(said)) and line["what"] != "end":
+                setattr(playing, line.pop("what"), line)
+            if not line:
+                hangs = process.poll() is None
+                if hangs:
+                    process.send_signal(signal.SIGUSR1)
+                    time.sleep(DUMP_SECONDS)
+                what = "it said nothing any more" if hangs else "its driver died"
+                kind = "hung" if hangs else "broken"
+                playing.findings.append((kind, f"{what}\n{_tail(errors)}"))
+            playing.findings += [(kind, text) for kind, text in playing.tracker.get("findings", ())]
+            yield playing
+            line = _next(said) if line else None
+
+
+def _next(said: queue.SimpleQueue[Any]) -> dict[str, Any] | None:
+    """Returns what a player says next; None if it has ended, or says nothing any more."""
+    try:
+        line: dict[str, Any] | None = said.get(timeout=SEED_SECONDS)
+    except queue.Empty:
+        return None
+    return line
+
+
+@contextmanager
+def _started_player(
+    asked: dict[str, Any],
+) -> Iterator[tuple[subprocess.Popen[str], queue.SimpleQueue[Any], IO[str], dict[str, Any] | None]]:
+    """Starts a player, again if Ray does not come up; gives the first that it says, too."""
+    for _ in range(START_TRIES):
+        with _player(asked) as (process, said, errors):
             try:
-                line = said.get(timeout=SEED_SECONDS + (0 if played else START_SECONDS))
+                first = said.get(timeout=START_SECONDS)
             except queue.Empty:
-                process.send_signal(signal.SIGUSR1)
-                time.sleep(DUMP_SECONDS)
-                playing = playing or Outcome(asked["seeds"][played])
-                playing.findings.append(("hung", f"it said nothing any more\n{_tail(errors)}"))
-                yield playing
+                first = None
+            if first is not None:
+                yield process, said, errors, first
                 return
-            if line is None:
-                if process.wait() or playing:
-                    playing = playing or Outcome(asked["seeds"][played])
-                    playing.findings.append(("broken", f"its driver died\n{_tail(errors)}"))
-                    yield playing
-                return
-            what = line.pop("what")
-            if what == "begin":
-                playing = Outcome(line["seed"])
-                continue
-            assert playing is not None
-            if what == "end":
-                yield playing
-                playing = None
-                played += 1
-                continue
-            setattr(playing, what, line)
-            if what == "tracker":
-                playing.findings = [(kind, text) for kind, text in line["findings"]]
+            why = _tail(errors)
+    raise RuntimeError(f"Ray did not start in {START_TRIES} tries:\n{why}")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import time
 
 import ray
 
-from raytracker import ImageTracker, JobTable
+from raytracker import ImageTracker
 from tests.chaos.journal import ERROR, SUCCESS, Journal
 from tests.chaos.plan import Key, Task
 
@@ -63,14 +63,6 @@ def reporting(
     if task.flushes:
         tracker.flush(40)
         journal.note("durable", outcomes, reason)
-
-
-def incrementing(table: JobTable, image_id: str, label: str, task: Task) -> None:
-    """A task as without a tracker: it counts its region when it has done it."""
-    time.sleep(task.seconds)
-    if _attempt() < task.failures:
-        raise _broken(label, task)
-    table.complete_region_request(image_id, error=False)
 
 
 def reason_of(error: BaseException) -> str:
