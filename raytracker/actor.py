@@ -3,6 +3,8 @@
 No method waits for DynamoDB: threads of the actor step the coordinators. Every call carries the
 image's spec, because Ray restarts an actor with its first arguments only: what it was told later
 is gone, and what it needs is in the item.
+
+An actor hosts one image, or its share of the images of a pool; it does not know which.
 """
 
 from __future__ import annotations
@@ -12,14 +14,18 @@ import os
 import re
 import threading
 import time
+import zlib
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 
 from .coordinator import Ack, Batch, Coordinator
 from .errors import RayNotInitialized, RaytrackerError
+from .schedule import Schedule
 
 if TYPE_CHECKING:
     from .job_table import JobTable
@@ -30,9 +36,48 @@ logger = logging.getLogger(__name__)
 NAMESPACE = "raytracker"
 LINGER_SECONDS = 10.0
 IDLE_SECONDS = 300.0
+SWEEP_SECONDS = 2.5
 EXIT_SECONDS = 2.0
-MAX_THREADS = 8
+MAX_THREADS = 8  # and so as many connections to DynamoDB, for however many images
 HEAD_NODE = "node:__internal_head__"
+
+
+class Pool(NamedTuple):
+    """A fixed number of actors that host many images: of those with this name, in the cluster.
+
+    Attributes:
+        name: The pool's name.
+        size: How many actors it has.
+    """
+
+    name: str
+    size: int
+
+    @classmethod
+    def of(cls, name: str | None, size: int) -> Pool | None:
+        """Returns the pool; None without a name.
+
+        Raises:
+            ValueError: The name is empty, or the size not positive.
+        """
+        if name is None:
+            return None
+        if not name:
+            raise ValueError("pool='': a pool has a name")
+        if size < 1:
+            raise ValueError(f"pool_size={size}: a pool has at least one actor")
+        return cls(name, size)
+
+    @classmethod
+    def parse(cls, text: str | None) -> Pool | None:
+        """Returns the pool that `str` wrote into an item."""
+        if not text:
+            return None
+        name, _, size = text.rpartition("/")
+        return cls(name, int(size))
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.size}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +90,7 @@ class Spec:
         table: The job table; pickles as its settings.
         flush_interval: Seconds between flushes, at least.
         max_wcu_per_second: Write capacity that the flushes use, at most, on average.
+        pool: The pool whose actor hosts the image; None: it has an actor of its own.
     """
 
     image_id: str
@@ -52,16 +98,24 @@ class Spec:
     table: JobTable
     flush_interval: float = 1.0
     max_wcu_per_second: float = 25.0
+    pool: Pool | None = None
 
-    @property
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings = (self.flush_interval, self.max_wcu_per_second, self.pool)
+        return Spec, (self.image_id, self.run, self.table, *settings)
+
+    @cached_property
     def key(self) -> tuple[object, ...]:
         """What tells this run of this image from all others, in a process."""
         return (self.image_id, self.run, *self.table.settings)
 
-    @property
+    @cached_property
     def actor_name(self) -> str:
         """The name of the image's actor in the namespace `raytracker`."""
-        return f"{self.table.table_name}/{self.image_id}"
+        if self.pool is None:
+            return f"{self.table.table_name}/{self.image_id}"
+        number = zlib.crc32(self.image_id.encode()) % self.pool.size
+        return f"pool:{self.pool}/{number}"  # a table's name has no colon
 
 
 class _Moved(RaytrackerError):
@@ -69,25 +123,35 @@ class _Moved(RaytrackerError):
 
 
 class _ImageActor:
-    """Hosts the coordinators of an image: one for each run that reports arrive for."""
+    """Hosts coordinators: one for each run of each image that reports arrive for."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._hosted: dict[tuple[object, ...], Coordinator] = {}
-        self._busy: set[tuple[object, ...]] = set()
+        self._schedule: Schedule[tuple[object, ...]] = Schedule()
+        self._stepping: set[tuple[object, ...]] = set()
+        self._tables: dict[object, JobTable] = {}
         self._threads = 0
         self._leaving = False
-        self._last_call = time.monotonic()
+        self._last_call = self._swept = time.monotonic()
 
-    def report(self, spec: Spec, batch: Batch, urgent: bool) -> Ack:
-        coordinator = self._open(spec)
-        ack = coordinator.report(batch, urgent=urgent)
-        self._wake()
+    def report(self, reports: Sequence[tuple[Spec, Batch, bool]]) -> list[Ack | RaytrackerError]:
+        """Takes batches, each with its image's spec and whether it is urgent."""
+        return [self._report(*report) for report in reports]
+
+    def _report(self, spec: Spec, batch: Batch, urgent: bool) -> Ack | RaytrackerError:
+        try:
+            coordinator = self._open(spec)
+            ack = coordinator.report(batch, urgent=urgent)
+        except RaytrackerError as err:
+            return err
+        self._reschedule(spec.key, coordinator)
         return ack
 
     def end(self, spec: Spec, state: str) -> None:
-        self._open(spec).end(state)
-        self._wake()
+        coordinator = self._open(spec)
+        coordinator.end(state)
+        self._reschedule(spec.key, coordinator)
 
     def status(self, spec: Spec) -> Progress | RaytrackerError | None:
         coordinator = self._hosted.get(spec.key)
@@ -111,9 +175,9 @@ class _ImageActor:
     def __ray_shutdown__(self) -> None:
         """Flushes before an orderly end of the process, such as SIGTERM; Ray calls it."""
         deadline = time.monotonic() + EXIT_SECONDS
-        for coordinator in list(self._hosted.values()):
+        for key, coordinator in list(self._hosted.items()):
             coordinator.report(Batch.of({}, {}), urgent=True)
-        self._wake()
+            self._reschedule(key, coordinator)
         while time.monotonic() < deadline and not all(
             coordinator.finished or coordinator.idle for coordinator in self._hosted.values()
         ):
@@ -124,14 +188,16 @@ class _ImageActor:
             self._last_call = time.monotonic()
             coordinator = self._hosted.get(spec.key)
             if coordinator is None:
-                coordinator = Coordinator(
+                table = self._tables.setdefault(
+                    (type(spec.table), *spec.table.settings), spec.table
+                )
+                coordinator = self._hosted[spec.key] = Coordinator(
                     spec.image_id,
                     spec.run,
-                    spec.table,
+                    table,  # the same for all images, and with it its connections
                     flush_interval=spec.flush_interval,
                     max_wcu_per_second=spec.max_wcu_per_second,
                 )
-                self._hosted[spec.key] = coordinator
                 if self._threads < MAX_THREADS:
                     self._threads += 1
                     threading.Thread(target=self._serve, daemon=True, name="raytracker").start()
@@ -139,50 +205,70 @@ class _ImageActor:
             raise _Moved(f"image {spec.image_id!r} is served by another process now")
         return coordinator
 
-    def _wake(self) -> None:
+    def _reschedule(self, key: tuple[object, ...], coordinator: Coordinator) -> None:
         with self._changed:
-            self._changed.notify()
+            # One thread at a time steps a coordinator; that thread sets its next time.
+            if key not in self._stepping and self._schedule.set(key, coordinator.due()):
+                self._changed.notify()
 
     def _serve(self) -> None:
         """Steps whichever coordinator is due next, for ever."""
         while True:
             with self._changed:
-                key, coordinator = self._next()
-                self._busy.add(key)
+                key = self._next()
+                coordinator = self._hosted[key]
+                self._stepping.add(key)
             coordinator.step()
             with self._changed:
-                self._busy.discard(key)
-                self._changed.notify_all()
+                self._stepping.discard(key)
+                self._reschedule(key, coordinator)
 
-    def _next(self) -> tuple[tuple[object, ...], Coordinator]:
+    def _next(self) -> tuple[object, ...]:
         while True:
             now = time.monotonic()
-            times = [
-                (due, key)
-                for key, coordinator in self._hosted.items()
-                if key not in self._busy and (due := coordinator.due()) is not None
-            ]
-            due, key = min(times, key=lambda entry: entry[0], default=(now + LINGER_SECONDS, ()))
-            if due <= now:
-                return key, self._hosted[key]
-            if self._done() and not self._leaving and not _in_local_mode():
-                self._leaving = True
-                # From a thread only a call to ourselves ends the process as intended.
-                myself = ray.get_runtime_context().current_actor
-                myself.leave.options(max_task_retries=0).remote()
-            self._changed.wait(min(due - now, LINGER_SECONDS / 4))
+            key = self._schedule.take(now)
+            first = self._schedule.first()
+            if key is not None:
+                if first is not None and first <= now:
+                    self._changed.notify()  # work for another thread
+                return key
+            if now - self._swept > SWEEP_SECONDS:
+                self._swept = now
+                self._sweep()
+            self._changed.wait(SWEEP_SECONDS if first is None else min(first - now, SWEEP_SECONDS))
+
+    def _sweep(self) -> None:
+        """Forgets images that nobody needs here any more, and leaves when none is left."""
+        now = time.monotonic()
+        for key, coordinator in list(self._hosted.items()):
+            if coordinator.finished and now - coordinator.last_used > LINGER_SECONDS:
+                del self._hosted[key]
+                self._schedule.set(key, None)
+        if self._done() and not self._leaving and not _in_local_mode():
+            self._leaving = True
+            # From a thread only a call to ourselves ends the process as intended.
+            myself = ray.get_runtime_context().current_actor
+            myself.leave.options(max_task_retries=0).remote()
 
     def _done(self) -> bool:
         """Whether nobody needs this process any more."""
-        now = time.monotonic()
-        if any(coordinator.moved for coordinator in self._hosted.values()):
+        hosted, now = self._hosted.values(), time.monotonic()
+        if not hosted:
+            return now - self._last_call > LINGER_SECONDS
+        if all(coordinator.moved for coordinator in hosted):
             return True
-        used = max([self._last_call, *(c.last_used for c in self._hosted.values())])
-        if all(coordinator.finished for coordinator in self._hosted.values()):
-            return now - used > LINGER_SECONDS
-        if all(coordinator.finished or coordinator.idle for coordinator in self._hosted.values()):
-            return now - used > IDLE_SECONDS
-        return False
+        used = max(self._last_call, *(coordinator.last_used for coordinator in hosted))
+        return now - used > IDLE_SECONDS and all(c.finished or c.idle for c in hosted)
+
+
+def check_connected() -> None:
+    """Does nothing in a process that is connected to a cluster.
+
+    Raises:
+        RayNotInitialized: It is not.
+    """
+    if not ray.is_initialized():
+        raise RayNotInitialized("Ray is not running in this process: call ray.init() first")
 
 
 def cluster() -> tuple[str, str]:
@@ -191,8 +277,7 @@ def cluster() -> tuple[str, str]:
     Raises:
         RayNotInitialized: This process is connected to none.
     """
-    if not ray.is_initialized():
-        raise RayNotInitialized("Ray is not running in this process: call ray.init() first")
+    check_connected()
     context = ray.get_runtime_context()
     return context.get_node_id(), context.get_job_id()
 

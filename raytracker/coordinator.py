@@ -12,10 +12,8 @@ import random
 import threading
 import time
 import uuid
-from array import array
 from collections import deque
-from collections.abc import Iterator, Mapping
-from itertools import repeat
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from .errors import (
@@ -29,7 +27,7 @@ from .errors import (
     TrackerSuperseded,
 )
 from .job_table import EXPIRY_SECONDS, Flush, JobItem, OwnerMoved, RunTable, ledger_of
-from .ledger import Ledger, Outcome, encode_outcomes
+from .ledger import Ledger, Span, encode_outcomes, spans_of
 from .progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -51,26 +49,18 @@ class Clock(Protocol):
 
 
 class Batch(NamedTuple):
-    """Outcomes on their way to the actor: tile numbers as packed 32-bit integers, and reasons."""
+    """Outcomes on their way to the actor, and reasons by tile number."""
 
-    success: bytes
-    error: bytes
+    spans: Sequence[Span]
     reasons: Mapping[int, str]
 
     @classmethod
     def of(cls, outcomes: Mapping[int, int], reasons: Mapping[int, str]) -> Batch:
         """Returns the batch of these outcomes, by tile number."""
-        success = array("I", (n for n, o in outcomes.items() if o == Outcome.SUCCESS))
-        error = array("I", (n for n, o in outcomes.items() if o == Outcome.ERROR))
-        return cls(success.tobytes(), error.tobytes(), reasons)
-
-    def outcomes(self) -> Iterator[tuple[int, int]]:
-        """Yields (tile number, outcome)."""
-        yield from zip(array("I", self.success), repeat(Outcome.SUCCESS))
-        yield from zip(array("I", self.error), repeat(Outcome.ERROR))
+        return cls(list(spans_of(outcomes)), reasons)
 
     def __bool__(self) -> bool:
-        return bool(self.success or self.error or self.reasons)
+        return bool(self.spans or self.reasons)
 
 
 class Ack(NamedTuple):
@@ -108,7 +98,7 @@ class Coordinator:
         flush_interval: Seconds between flushes, at least.
         max_wcu_per_second: Write capacity that the flushes use, at most, on average.
         clock: The module `time`, or a simulation of it.
-        rng: Source of jitter.
+        rng: Source of jitter; None: the module's.
     """
 
     def __init__(
@@ -131,7 +121,7 @@ class Coordinator:
         self._flush_interval = flush_interval
         self._max_wcu_per_second = max_wcu_per_second
         self._clock = clock
-        self._rng = rng or random.Random()
+        self._jitter = (rng or random).uniform
 
         self._lock = threading.Lock()
         self._ledger: Ledger | None = None  # None until claimed
@@ -289,7 +279,7 @@ class Coordinator:
             changed = False
             if not self._state:
                 for batch in self._early:
-                    changed |= ledger.merge(batch.outcomes(), batch.reasons)
+                    changed |= ledger.merge(batch.spans, batch.reasons)
             self._early.clear()
             # Equal to what the item holds: then all that came before the claim is durable.
             self._durable = 0 if changed else self._received
@@ -335,7 +325,7 @@ class Coordinator:
             self._interval = max(self._flush_interval, wcu / self._max_wcu_per_second)
 
     def _merge(self, ledger: Ledger, batch: Batch) -> None:
-        if ledger.merge(batch.outcomes(), batch.reasons):
+        if ledger.merge(batch.spans, batch.reasons):
             self._received += 1
             now = self._clock.monotonic()
             settled = ledger.tile_success + ledger.tile_error
@@ -363,7 +353,7 @@ class Coordinator:
         with self._lock:
             self._failures += 1
             self._trouble = trouble
-            self._not_before = self._clock.monotonic() + seconds * self._rng.uniform(0.5, 1.0)
+            self._not_before = self._clock.monotonic() + seconds * self._jitter(0.5, 1.0)
 
     def _progress(self, ledger: Ledger) -> Progress:
         rate = 0.0

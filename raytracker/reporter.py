@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -22,9 +22,13 @@ from . import actor
 from .actor import Spec
 from .coordinator import Ack, Batch
 from .errors import ActorUnavailable, FlushTimeout, RaytrackerError
-from .ledger import clip_reason
+from .ledger import Outcomes, Span, clip_reason
+from .schedule import Schedule
 
-SEND_GAP_SECONDS = 0.05
+SEND_SHARE = 1 / 20  # of a process's time, at most, that the actor takes to answer it
+SHORTEST_GAP_SECONDS = 0.02
+LONGEST_GAP_SECONDS = 0.1
+MAX_REPORTS = 500  # of as many images, at a time
 URGENT_POLL_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 5.0
 FIRST_RETRY_SECONDS = 0.1
@@ -38,39 +42,41 @@ class _Held:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self.outcomes: dict[int, int] = {}
+        self.outcomes = Outcomes()
         self.reasons: dict[int, str] = {}
-        self.unsent: dict[int, int] = {}
-        self.sent: deque[tuple[int, dict[int, int]]] = deque()  # (mark, outcomes up to it)
+        self.unsent = Outcomes()
+        self.unsent_reasons: dict[int, str] = {}
+        self.sent: deque[tuple[int, Batch]] = deque()  # (mark, outcomes up to it)
         self.owner: str | None = None
         self.in_flight = False
         self.urgent = False
         self.failures = 0
         self.send_at = 0.0
+        self.gap_seconds = SHORTEST_GAP_SECONDS
         self.poll_seconds = spec.flush_interval
         self.fault: RaytrackerError | None = None
         self.trouble: RaytrackerError | None = None
         self.unreachable: BaseException | None = None
         self.unreachable_since: float | None = None
-        self.pin: Any = None
 
-    def add(self, outcomes: Iterable[tuple[int, int]], reasons: Mapping[int, str]) -> None:
-        for number, outcome in outcomes:
-            if outcome > self.outcomes.get(number, 0):
-                self.outcomes[number] = outcome
-                self.unsent[number] = outcome
-                if number in reasons:
-                    self.reasons[number] = clip_reason(reasons[number])
+    def add(self, spans: Iterable[Span], reasons: Mapping[int, str]) -> None:
+        for first, outcomes in spans:
+            for news in self.outcomes.join(first, outcomes):
+                self.unsent.join(*news)
+        for number, text in reasons.items():
+            if self.unsent[number]:
+                self.reasons[number] = self.unsent_reasons[number] = clip_reason(text)
 
-    def take(self) -> dict[int, int]:
-        taken, self.unsent = self.unsent, {}
-        return taken
+    def take(self) -> Batch:
+        batch = Batch(list(self.unsent.spans()), self.unsent_reasons)
+        self.unsent, self.unsent_reasons = Outcomes(), {}
+        return batch
 
     def send_all_again(self) -> None:
-        self.unsent = dict(self.outcomes)
+        self.unsent, self.unsent_reasons = self.outcomes.copy(), dict(self.reasons)
         self.sent.clear()
 
-    def acknowledge(self, ack: Ack, batch: dict[int, int]) -> None:
+    def acknowledge(self, ack: Ack, batch: Batch) -> None:
         """Notes an answer: the only place where something held is let go."""
         if batch:
             self.sent.append((ack.received, batch))
@@ -78,9 +84,11 @@ class _Held:
             self.send_all_again()
         self.owner = ack.owner
         while self.sent and self.sent[0][0] <= ack.durable:
-            for number, outcome in self.sent.popleft()[1].items():
-                if self.outcomes.get(number) == outcome:
-                    del self.outcomes[number]
+            durable = self.sent.popleft()[1]
+            for span in durable.spans:
+                self.outcomes.release(*span)
+            for number in durable.reasons:
+                if not self.outcomes[number]:
                     self.reasons.pop(number, None)
         self.trouble = ack.trouble
         if ack.fault:
@@ -88,10 +96,9 @@ class _Held:
 
     def give_up(self, fault: RaytrackerError) -> None:
         self.fault = fault
-        self.outcomes.clear()
+        self.outcomes = Outcomes()
         self.reasons.clear()
-        self.unsent.clear()
-        self.sent.clear()
+        self.send_all_again()
 
     def due(self) -> float | None:
         """Returns when, in monotonic seconds, the actor is to be called, or None."""
@@ -104,28 +111,34 @@ class _Held:
         elif self.urgent:
             wait = URGENT_POLL_SECONDS
         elif self.unsent:
-            wait = SEND_GAP_SECONDS
+            wait = self.gap_seconds
         return self.send_at + wait
+
+
+_Call = list[tuple[_Held, Batch, bool]]  # whether it is urgent
 
 
 class Reporter:
     """Holds what this process reported until it is durable; sends it from a thread of its own."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)  # what flush and deliver wait for
+        self._work = threading.Condition(lock)  # what the thread waits for
         self._runs: dict[tuple[object, ...], _Held] = {}
+        self._schedule: Schedule[_Held] = Schedule()
+        self._holding: set[_Held] = set()
+        self._pin: Any = None
         self._actors: dict[tuple[str, object], Any] = {}
         self._cluster: tuple[str, str] | None = None
         self._thread: threading.Thread | None = None
 
-    def report(
-        self, spec: Spec, outcomes: Iterable[tuple[int, int]], reasons: Mapping[int, str]
-    ) -> None:
+    def report(self, spec: Spec, spans: Iterable[Span], reasons: Mapping[int, str]) -> None:
         """Takes outcomes and returns; they are sent in the background.
 
         Args:
             spec: The image and run.
-            outcomes: (tile number, outcome) pairs.
+            spans: Outcomes of neighbouring tiles.
             reasons: Why tiles failed, by tile number.
 
         Raises:
@@ -133,12 +146,16 @@ class Reporter:
             RaytrackerError: What ended this run, if anything did: JobCancelled,
                 TrackerSuperseded, JobVanished, LedgerError.
         """
-        actor.cluster()
+        actor.check_connected()
         with self._changed:
             held = self._held(spec)
-            _raise(held.fault)
-            held.add(outcomes, reasons)
-            self._wake()
+            if held.fault:
+                _raise(held.fault)
+            waits = bool(held.unsent)  # then the thread knows already when to send
+            held.add(spans, reasons)
+            if not waits and held.unsent:
+                self._holding.add(held)
+                self._reschedule(held)
 
     def deliver(self, spec: Spec, timeout: float) -> bool:
         """Waits until the actor has all that this process reported; returns whether it has."""
@@ -164,7 +181,7 @@ class Reporter:
             held = self._held(spec)
             held.urgent = True
             held.trouble = None  # what the next answer says counts
-            self._wake()
+            self._reschedule(held)
             done = self._changed.wait_for(
                 lambda: held.fault or held.trouble or not held.outcomes, timeout
             )
@@ -236,72 +253,98 @@ class Reporter:
             held = self._runs[spec.key] = _Held(spec)
         return held
 
-    def _wake(self) -> None:
+    def _reschedule(self, held: _Held) -> None:
+        if self._schedule.set(held, held.due()):
+            self._work.notify()
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, daemon=True, name="raytracker")
             self._thread.start()
             if not actor.in_worker():
                 atexit.register(self._at_exit)  # in a worker, a call at exit never returns
-        self._changed.notify_all()
 
     def _serve(self) -> None:
         while True:
-            with self._changed:
-                held, batch = self._next()
-                held.in_flight = True
-                reasons = {n: held.reasons[n] for n in batch if n in held.reasons}
-            try:
-                self._send(held, batch, reasons)
-            except Exception as err:
-                self._sent(held, batch, err)
+            with self._work:
+                calls = self._next()
+            for call in calls:
+                began = time.monotonic()
+                try:
+                    self._send(call, began)
+                except Exception as err:
+                    self._sent(call, err, began)
 
-    def _next(self) -> tuple[_Held, dict[int, int]]:
+    def _next(self) -> Iterable[_Call]:
+        """Waits until runs are due; returns a call for each of their actors."""
         while True:
             now = time.monotonic()
-            times = [(due, held) for held in self._runs.values() if (due := held.due()) is not None]
-            due, held = min(times, key=lambda entry: entry[0], default=(None, None))
-            if due is not None and held is not None and due <= now:
-                return held, held.take()
-            self._changed.wait(None if due is None else due - now)
+            calls: dict[object, _Call] = {}
+            for _ in range(MAX_REPORTS):
+                held = self._schedule.take(now)
+                if held is None:
+                    break
+                held.in_flight = True
+                report = held, held.take(), held.urgent
+                calls.setdefault(_actor_key(held.spec), []).append(report)
+            if calls:
+                return calls.values()
+            first = self._schedule.first()
+            self._work.wait(None if first is None else first - now)
 
-    def _send(self, held: _Held, batch: dict[int, int], reasons: Mapping[int, str]) -> None:
-        handle = self.actor(held.spec, start=True)
+    def _send(self, call: _Call, began: float) -> None:
+        handle = self.actor(call[0][0].spec, start=True)
         assert handle is not None
-        if held.pin is None and actor.in_worker():
-            held.pin = ray.put(b"")  # Ray does not end an idle worker that owns an object
-        answer = actor.call(handle, "report", held.spec, Batch.of(batch, reasons), held.urgent)
+        if self._pin is None and actor.in_worker():
+            self._pin = ray.put(b"")  # Ray does not end an idle worker that owns an object
+        reports = [(held.spec, batch, urgent) for held, batch, urgent in call]
 
-        def answered(future: Future[Ack]) -> None:
-            self._sent(held, batch, future.exception() or future.result())
+        def answered(future: Future[list[Ack | RaytrackerError]]) -> None:
+            self._sent(call, future.exception() or future.result(), began)
 
-        answer.add_done_callback(answered)
+        actor.call(handle, "report", reports).add_done_callback(answered)
 
-    def _sent(self, held: _Held, batch: dict[int, int], answer: Ack | BaseException) -> None:
-        """Notes what became of a batch."""
+    def _sent(
+        self, call: _Call, answers: Sequence[Ack | RaytrackerError] | BaseException, began: float
+    ) -> None:
+        """Notes what became of a call."""
+        each: Sequence[Ack | BaseException]
+        each = [answers] * len(call) if isinstance(answers, BaseException) else answers
         with self._changed:
-            held.in_flight = False
-            held.send_at = time.monotonic()
-            if isinstance(answer, Ack):
-                held.failures = 0
-                held.unreachable = held.unreachable_since = None
-                held.acknowledge(answer, batch)
-                held.poll_seconds = (
-                    held.spec.flush_interval
-                    if batch
-                    else min(LONGEST_POLL_SECONDS, held.poll_seconds * 1.5)
-                )
-            else:
-                # The actor died, moved or cannot be reached: look it up again, tell it everything.
-                held.failures += 1
-                held.unreachable_since = held.unreachable_since or time.monotonic()
-                held.unreachable = answer
-                held.send_all_again()
-                self._actors.pop(_actor_key(held.spec), None)
-            if not held.outcomes:
-                held.pin = None
-                if held.fault is None:  # or a later report would be told nothing
-                    self._runs.pop(held.spec.key, None)
+            for (held, batch, _), answer in zip(call, each, strict=True):
+                self._answered(held, batch, answer, time.monotonic() - began)
+                self._reschedule(held)
+            if not self._holding:
+                self._pin = None
             self._changed.notify_all()
+
+    def _answered(
+        self, held: _Held, batch: Batch, answer: Ack | BaseException, seconds: float
+    ) -> None:
+        """Notes what became of one run's part of a call."""
+        held.in_flight = False
+        held.send_at = time.monotonic()
+        if isinstance(answer, Ack):
+            held.failures = 0
+            held.unreachable = held.unreachable_since = None
+            held.acknowledge(answer, batch)
+            held.gap_seconds = min(
+                LONGEST_GAP_SECONDS, max(SHORTEST_GAP_SECONDS, seconds / SEND_SHARE)
+            )
+            held.poll_seconds = (
+                held.spec.flush_interval
+                if batch
+                else min(LONGEST_POLL_SECONDS, held.poll_seconds * 1.5)
+            )
+        else:
+            # The actor died, moved or cannot be reached: look it up again, tell it everything.
+            held.failures += 1
+            held.unreachable_since = held.unreachable_since or time.monotonic()
+            held.unreachable = answer
+            held.send_all_again()
+            self._actors.pop(_actor_key(held.spec), None)
+        if not held.outcomes:
+            self._holding.discard(held)
+            if held.fault is None:  # or a later report would be told nothing
+                self._runs.pop(held.spec.key, None)
 
     def _at_exit(self) -> None:
         deadline = time.monotonic() + EXIT_SECONDS
@@ -329,10 +372,11 @@ _reporter_lock = threading.Lock()
 def reporter() -> Reporter:
     """Returns the reporter of this process."""
     global _reporter
-    with _reporter_lock:
-        if _reporter is None:
-            _reporter = Reporter()
-        return _reporter
+    if _reporter is None:
+        with _reporter_lock:
+            if _reporter is None:
+                _reporter = Reporter()
+    return _reporter
 
 
 def _after_fork() -> None:

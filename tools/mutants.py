@@ -81,7 +81,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a driver that does not report what tasks told",
-        (("tracker/mapper.py", "self._report(outcomes, reasons)", "pass"),),
+        (("tracker/mapper.py", "self._report(spans, reasons)", "pass"),),
         (MAPPING,),
     ),
     Mutation(
@@ -131,7 +131,13 @@ MUTATIONS = [
     ),
     Mutation(
         "an error that replaces a success",
-        (("ledger/ledger.py", "if outcome > known:", "if outcome != known:"),),
+        (
+            (
+                "ledger/outcomes.py",
+                "_JOIN = _table(max)",
+                "_JOIN = _table(lambda known, new: new or known)",
+            ),
+        ),
         ("tests/unit/test_ledger.py",),
     ),
 ]

@@ -50,6 +50,7 @@ class JobItem(DDBItem):
         tracker_errors: Tile number, as a string, to why it failed.
         tracker_state: CANCELLED or STOPPED, where the counts can't say it.
         tracker_grid: JSON object: how the image was cut into tiles and regions.
+        tracker_pool: The pool whose actor hosts the run, and how many actors that has.
     """
 
     image_id: str
@@ -81,6 +82,7 @@ class JobItem(DDBItem):
     tracker_errors: dict[str, str] | None = None
     tracker_state: str | None = None
     tracker_grid: str | None = None
+    tracker_pool: str | None = None
 
     def __post_init__(self) -> None:
         self.ddb_key = DDBKey(hash_key="image_id", hash_value=self.image_id)

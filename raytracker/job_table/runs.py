@@ -201,12 +201,15 @@ class RunTable(DDBHelper):
             raise TableUnavailable(f"image {image_id!r} was just claimed by another") from err
         return JobItem.from_ddb(written.attributes)
 
-    def resume(self, read: JobItem, run: str, *, redrive: bool = False) -> None:
+    def resume(
+        self, read: JobItem, run: str, *, pool: str | None = None, redrive: bool = False
+    ) -> None:
         """Gives the item to a new run, which goes on where the item stands.
 
         Args:
             read: The item just read, one that a run tracked.
             run: The new run.
+            pool: The pool that hosts it, as text; None: none.
             redrive: Whether failed tiles become pending again.
 
         Raises:
@@ -220,6 +223,7 @@ class RunTable(DDBHelper):
             "#run": "tracker_run",
             "#owner": "tracker_owner",
             "#state": "tracker_state",
+            "#pool": "tracker_pool",
             "#expire": "expire_time",
         }
         values: dict[str, Any] = {
@@ -228,6 +232,11 @@ class RunTable(DDBHelper):
             ":expire": int(time.time()) + EXPIRY_SECONDS,
         }
         sets, removes = ["#run = :run", "#expire = :expire"], ["#owner", "#state"]
+        if pool is None:
+            removes.append("#pool")
+        else:
+            sets.append("#pool = :pool")
+            values[":pool"] = pool
         condition = "#run = :read"
         if redrive:
             # It writes the ledger, so a flush since the read must not be lost.

@@ -40,6 +40,7 @@ _TRACKER_FIELDS = (
     "tracker_errors",
     "tracker_state",
     "tracker_grid",
+    "tracker_pool",
 )
 _NEVER_UPDATED = ("region_success", "region_error", *_TRACKER_FIELDS)
 _THE_TRACKERS = (

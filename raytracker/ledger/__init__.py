@@ -1,14 +1,20 @@
 """What is known of the tiles of one image: pure Python, neither Ray nor boto3."""
 
 from .layout import Layout
-from .ledger import MAX_REASON_BYTES, MAX_REASONS, Ledger, Outcome, clip_reason, encode_outcomes
+from .ledger import MAX_REASON_BYTES, MAX_REASONS, Ledger, clip_reason, encode_outcomes
+from .outcomes import ERROR, SUCCESS, Outcome, Outcomes, Span, spans_of
 
 __all__ = [
+    "ERROR",
     "Layout",
     "MAX_REASONS",
     "MAX_REASON_BYTES",
     "Ledger",
     "Outcome",
+    "Outcomes",
+    "SUCCESS",
+    "Span",
     "clip_reason",
     "encode_outcomes",
+    "spans_of",
 ]

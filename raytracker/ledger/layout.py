@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, repeat
 
 from ..errors import InvalidLayout, LedgerError, UnknownRegion
 
@@ -100,6 +100,29 @@ class Layout:
         for (regions, size), first in zip(self.runs, self._first_tile, strict=True):
             for start in range(first, first + regions * size, size):
                 yield range(start, start + size)
+
+    def sizes(self) -> Iterator[int]:
+        """Yields how many tiles each region has, in order."""
+        for regions, size in self.runs:
+            yield from repeat(size, regions)
+
+    def parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
+        """Yields the regions that the tiles from `start` to before `stop` belong to.
+
+        Yields:
+            (region, its number of tiles, first of these tiles that it has, where they stop).
+        """
+        run = bisect_right(self._first_tile, start) - 1
+        while start < stop:
+            regions, size = self.runs[run]
+            first = self._first_tile[run]
+            end = min(stop, first + regions * size)
+            while start < end:
+                region = (start - first) // size
+                until = min(end, first + (region + 1) * size)
+                yield self._first_region[run] + region, size, start, until
+                start = until
+            run += 1
 
     def encode(self) -> bytes:
         """Returns the layout as bytes: the number of runs, then each run, as LEB128 varints."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Iterable, Mapping
-from enum import IntEnum
 
 from ..errors import LedgerError
 from .layout import Layout
+from .outcomes import Outcome, Span, join
 
 MAX_REASONS = 100
 MAX_REASON_BYTES = 200
@@ -23,16 +23,9 @@ _MAGIC = b"RTL"
 _VERSION = 1
 _PLAIN, _ZLIB = 0, 1
 _HEADER_BYTES = len(_MAGIC) + 2 + 4  # magic, version, coding, CRC-32 of coding and the rest
-_IS = [bytes(byte == outcome for byte in range(256)) for outcome in range(3)]
+# Plain integers: members of an enum take long to look up.
+_PENDING, _ERROR, _SUCCESS = map(int, Outcome)
 _UNPACK = [bytes((byte >> shift) & 3 for byte in range(256)) for shift in (0, 2, 4, 6)]
-
-
-class Outcome(IntEnum):
-    """What is known of a tile, or of a region; the greater one wins: PENDING < ERROR < SUCCESS."""
-
-    PENDING = 0
-    ERROR = 1
-    SUCCESS = 2
 
 
 class Ledger:
@@ -66,80 +59,80 @@ class Ledger:
     def _recount(self) -> None:
         """Sets all counts from the outcomes of the tiles."""
         tiles = self._tiles
-        self.tile_success = tiles.count(Outcome.SUCCESS)
-        self.tile_error = tiles.count(Outcome.ERROR)
-        # Tiles of each region that are pending, and that succeeded, in as few bytes as hold them.
+        self.tile_success = tiles.count(_SUCCESS)
+        self.tile_error = tiles.count(_ERROR)
+        # Tiles of each region that are pending, and that succeeded, in as few bytes as hold them;
+        # none where each region is its only tile, which tells all.
         largest = max(size for _, size in self.layout.runs)
         code = "B" if largest < 1 << 8 else "H" if largest < 1 << 16 else "I"
         self._pending_in, self._succeeded_in = array(code), array(code)
-        self.region_success = self.region_error = 0
-        start = 0
-        for regions, size in self.layout.runs:
-            stop = start + regions * size
-            if size == 1:  # a region is its tile: no loop over a million of them
-                pending: Iterable[int] = tiles[start:stop].translate(_IS[Outcome.PENDING])
-                succeeded: Iterable[int] = tiles[start:stop].translate(_IS[Outcome.SUCCESS])
-            else:
-                starts = range(start, stop, size)
-                pending = [tiles.count(Outcome.PENDING, at, at + size) for at in starts]
-                succeeded = [tiles.count(Outcome.SUCCESS, at, at + size) for at in starts]
-            self._pending_in.extend(pending)
-            self._succeeded_in.extend(succeeded)
-            start = stop
-            self.region_success += sum(1 for n in succeeded if n == size)
-        self.region_error = self._pending_in.count(0) - self.region_success
+        if largest == 1:
+            self.region_success, self.region_error = self.tile_success, self.tile_error
+            return
+        for numbers in self.layout.regions():
+            at = numbers.start, numbers.stop
+            self._pending_in.append(tiles.count(_PENDING, *at))
+            self._succeeded_in.append(tiles.count(_SUCCESS, *at))
+        known = [self._outcome(*region) for region in enumerate(self.layout.sizes())]
+        self.region_success = known.count(_SUCCESS)
+        self.region_error = known.count(_ERROR)
 
     @property
     def settled(self) -> bool:
         """Whether no tile is pending."""
         return self.tile_success + self.tile_error == self.layout.tile_count
 
-    def merge(self, outcomes: Iterable[tuple[int, int]], reasons: Mapping[int, str]) -> bool:
+    def merge(self, spans: Iterable[Span], reasons: Mapping[int, str]) -> bool:
         """Merges reported outcomes, each the greater of what is known and what is new.
 
         Args:
-            outcomes: (tile number, outcome) pairs, in any order; a tile may come repeatedly.
+            spans: Outcomes of neighbouring tiles, in any order; a tile may come repeatedly.
             reasons: Why tiles failed, by tile number.
 
         Returns:
             Whether the ledger changed.
 
         Raises:
-            UnknownRegion: The image has no such tile; the pairs before it are merged.
+            UnknownRegion: The image has no such tile; the spans before it are merged.
         """
         changed = False
         tiles, count = self._tiles, self.layout.tile_count
-        for number, outcome in outcomes:
-            if not 0 <= number < count:
-                self.layout.locate(number)  # raises
-            known = tiles[number]
-            if outcome > known:
-                tiles[number] = outcome
-                self._count(number, known, outcome)
+        for first, new in spans:
+            stop = first + len(new)
+            if first < 0 or stop > count:
+                self.layout.locate(first if first < 0 else stop - 1)  # raises
+            known = tiles[first:stop]
+            joined = join(known, new)
+            if joined != known:
+                tiles[first:stop] = joined
+                self._count(first, known, joined)
                 changed = True
         return self._merge_reasons(reasons) or changed
 
-    def _count(self, number: int, known: int, outcome: int) -> None:
-        """Moves the counts for one tile that rose from `known` to `outcome`."""
-        region = self.layout.locate(number)[0]
-        if known == Outcome.PENDING:
-            self._pending_in[region] -= 1
-        else:
-            self.tile_error -= 1
-        if outcome == Outcome.SUCCESS:
-            self.tile_success += 1
-            self._succeeded_in[region] += 1
-        else:
-            self.tile_error += 1
-        if self._pending_in[region]:
+    def _count(self, first: int, known: bytearray, joined: bytes) -> None:
+        """Moves the counts for a span of tiles that rose from `known` to `joined`."""
+        settled = known.count(_PENDING) - joined.count(_PENDING)
+        succeeded = joined.count(_SUCCESS) - known.count(_SUCCESS)
+        self.tile_success += succeeded
+        self.tile_error += settled - succeeded
+        if not self._pending_in:
+            self.region_success, self.region_error = self.tile_success, self.tile_error
             return
-        whole = self._succeeded_in[region] == len(self.layout.tiles(region))
-        if known == Outcome.PENDING:  # the region's last pending tile: it is settled now
-            self.region_success += whole
-            self.region_error += not whole
-        elif whole:  # its last failed tile succeeded after all
-            self.region_error -= 1
-            self.region_success += 1
+        pending_in, succeeded_in = self._pending_in, self._succeeded_in
+        for region, size, start, stop in self.layout.parts(first, first + len(known)):
+            a, b = start - first, stop - first
+            before = self._outcome(region, size)
+            pending_in[region] -= known.count(_PENDING, a, b) - joined.count(_PENDING, a, b)
+            succeeded_in[region] += joined.count(_SUCCESS, a, b) - known.count(_SUCCESS, a, b)
+            after = self._outcome(region, size)
+            self.region_success += (after == _SUCCESS) - (before == _SUCCESS)
+            self.region_error += (after == _ERROR) - (before == _ERROR)
+
+    def _outcome(self, region: int, size: int) -> int:
+        """Returns the outcome of a region of so many tiles, from the counts of its tiles."""
+        if self._pending_in[region]:
+            return _PENDING
+        return _SUCCESS if self._succeeded_in[region] == size else _ERROR
 
     def _merge_reasons(self, reasons: Mapping[int, str]) -> bool:
         # The lowest MAX_REASONS tile numbers ever reported with a reason, and of two reasons the
@@ -163,10 +156,9 @@ class Ledger:
             UnknownRegion: The image has no such region.
         """
         tiles = self.layout.tiles(region)
-        if self._pending_in[region]:
-            return Outcome.PENDING
-        whole = self._succeeded_in[region] == len(tiles)
-        return Outcome.SUCCESS if whole else Outcome.ERROR
+        if not self._pending_in:
+            return Outcome(self._tiles[region])
+        return Outcome(self._outcome(region, len(tiles)))
 
     def tile_outcomes(self) -> bytes:
         """Returns one byte a tile, its outcome, in the order of the tile numbers."""
@@ -180,29 +172,30 @@ class Ledger:
         """Returns the regions that are errors, with the first reason known of them."""
         found = {}
         for region, tiles in enumerate(self.layout.regions()):
-            if self.outcome(region) is Outcome.ERROR:
+            if self.outcome(region) == _ERROR:
                 known = [number for number in tiles if number in self._reasons]
-                known.sort(key=lambda number: self._tiles[number] != Outcome.ERROR)
+                known.sort(key=lambda number: self._tiles[number] != _ERROR)
                 found[region] = self._reasons[known[0]] if known else "no reason kept"
         return found
 
     def pending(self) -> list[int]:
         """Returns the regions that are not settled, in order."""
+        if not self._pending_in:
+            return [n for n, outcome in enumerate(self._tiles) if outcome == _PENDING]
         return [region for region, tiles in enumerate(self._pending_in) if tiles]
 
     def pending_tiles(self) -> list[tuple[int, int]]:
         """Returns the (region, tile) that are pending, in order."""
         return [
             (region, tile)
-            for region, numbers in enumerate(self.layout.regions())
-            if self._pending_in[region]
-            for tile, number in enumerate(numbers)
-            if self._tiles[number] == Outcome.PENDING
+            for region in self.pending()
+            for tile, number in enumerate(self.layout.tiles(region))
+            if self._tiles[number] == _PENDING
         ]
 
     def without_errors(self) -> Ledger:
         """Returns a ledger with every failed tile pending again: what a redrive starts from."""
-        kept = self._tiles.replace(bytes([Outcome.ERROR]), bytes([Outcome.PENDING]))
+        kept = self._tiles.replace(bytes([_ERROR]), bytes([_PENDING]))
         return self._from(self.layout, kept, {})
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -14,6 +14,7 @@ import ray
 
 from ..actor import Spec, in_worker
 from ..errors import TaskTimeout
+from ..ledger import Outcomes, Span
 
 GRACE_SECONDS = 5.0
 
@@ -23,13 +24,13 @@ class Attempt:
     """What a task reported while it ran; travels back to the driver with its result."""
 
     spec: Spec
-    outcomes: dict[int, int] = field(default_factory=dict)
+    outcomes: Outcomes = field(default_factory=Outcomes)
     reasons: dict[int, str] = field(default_factory=dict)
 
-    def add(self, outcomes: Mapping[int, int], reasons: Mapping[int, str]) -> None:
-        """Notes reported outcomes, by tile number."""
-        for number, outcome in outcomes.items():
-            self.outcomes[number] = max(outcome, self.outcomes.get(number, 0))
+    def add(self, spans: Iterable[Span], reasons: Mapping[int, str]) -> None:
+        """Notes what is reported."""
+        for span in spans:
+            self.outcomes.join(*span)
         self.reasons.update(reasons)
 
 

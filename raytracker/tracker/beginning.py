@@ -46,7 +46,7 @@ def begin(
         found = None if if_exists == "error" else table.read(job.image_id)
         if found is not None and found.tracker_run and if_exists == "resume":
             _check_same(found, layout, job.tracker_grid)
-            table.resume(found, run, redrive=redrive)
+            table.resume(found, run, pool=job.tracker_pool, redrive=redrive)
             return
         try:
             table.start(job, run=run, layout=layout, replacing=found)
@@ -59,7 +59,7 @@ def begin(
     return run, layout
 
 
-def go_on(image_id: str, table: JobTable, *, redrive: bool) -> tuple[str, Layout]:
+def go_on(image_id: str, table: JobTable, *, pool: str | None, redrive: bool) -> tuple[str, Layout]:
     """Resumes an image as its item stands; returns the new run and the layout.
 
     The arguments and errors are those of `ImageTracker.resume`.
@@ -68,7 +68,7 @@ def go_on(image_id: str, table: JobTable, *, redrive: bool) -> tuple[str, Layout
 
     def write() -> Layout:
         found = read_tracked(table, image_id)
-        table.resume(found, run, redrive=redrive)
+        table.resume(found, run, pool=pool, redrive=redrive)
         return ledger_of(found).layout
 
     return run, patiently(write)

@@ -19,7 +19,7 @@ import ray
 
 from .. import actor
 from ..errors import JobStopped, RayNotInitialized, RaytrackerError
-from ..ledger import Outcome
+from ..ledger import ERROR, SUCCESS, Span
 from ..reporter import reporter
 from . import attempt
 
@@ -196,19 +196,20 @@ class _Drain:
         key = self._in_flight.pop(reference)
         numbers = self._tracker._key_numbers(key)
         try:
-            result, outcomes, reasons = ray.get(reference)
+            result, spans, reasons = ray.get(reference)
         except Exception as err:
             cause = _cause(err)
             self._failed_tasks += 1
             self._failed_tiles += len(numbers)
-            self._report(dict.fromkeys(numbers, int(Outcome.ERROR)), {min(numbers): reason(cause)})
+            first = numbers[0]
+            self._report([(first, ERROR * len(numbers))], {first: reason(cause)})
             self.results.put((key, None, cause))
         else:
-            self._report(outcomes, reasons)
+            self._report(spans, reasons)
             self.results.put((key, result, None))
 
-    def _report(self, outcomes: Mapping[int, int], reasons: Mapping[int, str]) -> None:
-        reporter().report(self._tracker._spec, outcomes.items(), reasons)
+    def _report(self, spans: Iterable[Span], reasons: Mapping[int, str]) -> None:
+        reporter().report(self._tracker._spec, spans, reasons)
 
     def _is_past_tolerance(self) -> bool:
         tiles = self._tracker._layout.tile_count
@@ -250,12 +251,12 @@ def _tracked(tracker: ImageTracker, remote_function: Any, timeout: float | None)
         numbers = tracker._key_numbers(key)
         with attempt.running(tracker._spec) as this, attempt.limited(timeout):
             result = function(*args)
-        untold = {n: int(Outcome.SUCCESS) for n in numbers if n not in this.outcomes}
+        untold = [(numbers[0], this.outcomes.untold(numbers[0], SUCCESS * len(numbers)))]
         this.add(untold, {})
         # Where the run has ended, the driver learns of it; the result is still a result.
         with suppress(RaytrackerError):
-            reporter().report(tracker._spec, untold.items(), {})
-        return result, this.outcomes, this.reasons
+            reporter().report(tracker._spec, untold, {})
+        return result, list(this.outcomes.spans()), this.reasons
 
     del run.__wrapped__  # Ray checks the arguments against it
     return ray.remote(run) if not options else ray.remote(**options)(run)

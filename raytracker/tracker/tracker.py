@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..actor import Spec, cluster
+from ..actor import Pool, Spec, cluster
 from ..coordinator import ended_early
 from ..errors import RaytrackerError, TableUnavailable, WaitTimeout
 from ..image_request import ImageRequest
 from ..job_table import JobItem, JobTable, ledger_of
-from ..ledger import Layout, Outcome
+from ..ledger import ERROR, SUCCESS, Layout, Span
 from ..progress import Progress
 from ..reporter import reporter
 from . import attempt
@@ -22,6 +23,11 @@ from .mapper import Key, Results, Tolerance
 from .mapper import reason as reason_of
 from .view import View
 from .waiting import POLL_SECONDS, Wait
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+POOL_SIZE = 2
 
 
 class ImageTracker(View):
@@ -55,6 +61,8 @@ class ImageTracker(View):
         if_exists: IfExists = "error",
         flush_interval: float = 1.0,
         max_wcu_per_second: float = 25.0,
+        pool: str | None = None,
+        pool_size: int = POOL_SIZE,
         grid: Mapping[str, Any] | None = None,
         redrive: bool = False,
     ) -> ImageTracker:
@@ -69,6 +77,9 @@ class ImageTracker(View):
             flush_interval: Seconds between flushes, at least.
             max_wcu_per_second: Write capacity units that the flushes use, at most, on average; a
                 flush costs one for each KB of the item.
+            pool: The name of a pool: a fixed number of actors, the same for all images of the pool,
+                hosts them. None: the image has an actor of its own.
+            pool_size: How many actors the pool has; the same for all its images.
             grid: How the image was cut: JSON-able; a later resume must bring an equal one.
             redrive: Whether a resume makes failed tiles pending again.
 
@@ -77,15 +88,18 @@ class ImageTracker(View):
             InvalidLayout: There is no region, one without a tile, or more than an item holds.
             InvalidImageId: The image_id is empty or longer than DynamoDB allows.
             ResumeMismatch: A resume with another layout or grid than the item's.
+            ValueError: `pool` or `pool_size` is none.
             RayNotInitialized: This process is not connected to a Ray cluster.
             TableError: DynamoDB refuses the write.
             TableUnavailable: DynamoDB did not answer for half a minute.
         """
         cluster()  # raises where there is none
-        job, table = _job_item(job), _job_table(table)
+        job, table, host = _job_item(job), _job_table(table), Pool.of(pool, pool_size)
+        job = replace(job, tracker_pool=host and str(host))
         run, layout = begin(job, regions, table, if_exists, grid, redrive)
         return cls._ready(
-            Spec(job.image_id, run, table, float(flush_interval), float(max_wcu_per_second)), layout
+            Spec(job.image_id, run, table, float(flush_interval), float(max_wcu_per_second), host),
+            layout,
         )
 
     @classmethod
@@ -97,6 +111,8 @@ class ImageTracker(View):
         redrive: bool = False,
         flush_interval: float = 1.0,
         max_wcu_per_second: float = 25.0,
+        pool: str | None = None,
+        pool_size: int = POOL_SIZE,
     ) -> ImageTracker:
         """Goes on with an image where its item stands, also after its cluster has gone.
 
@@ -106,18 +122,22 @@ class ImageTracker(View):
             redrive: Whether failed tiles become pending again.
             flush_interval: Seconds between flushes, at least.
             max_wcu_per_second: Write capacity units that the flushes use, at most, on average.
+            pool: As for `start`; the pool of the run before is not kept.
+            pool_size: As for `start`.
 
         Raises:
             JobVanished: There is no such item.
             ResumeMismatch: No run ever tracked the item.
             LedgerError: The item's ledger cannot be read.
+            ValueError: `pool` or `pool_size` is none.
             RayNotInitialized: This process is not connected to a Ray cluster.
         """
         cluster()  # raises where there is none
-        table = _job_table(table)
-        run, layout = go_on(image_id, table, redrive=redrive)
+        table, host = _job_table(table), Pool.of(pool, pool_size)
+        run, layout = go_on(image_id, table, pool=host and str(host), redrive=redrive)
         return cls._ready(
-            Spec(image_id, run, table, float(flush_interval), float(max_wcu_per_second)), layout
+            Spec(image_id, run, table, float(flush_interval), float(max_wcu_per_second), host),
+            layout,
         )
 
     @classmethod
@@ -135,7 +155,8 @@ class ImageTracker(View):
         """
         table = _job_table(table)
         found = patiently(lambda: read_tracked(table, image_id))
-        return cls(Spec(image_id, found.tracker_run or "", table), ledger_of(found).layout)
+        spec = Spec(image_id, found.tracker_run or "", table, pool=Pool.parse(found.tracker_pool))
+        return cls(spec, ledger_of(found).layout)
 
     @classmethod
     def _ready(cls, spec: Spec, layout: Layout) -> ImageTracker:
@@ -146,31 +167,37 @@ class ImageTracker(View):
 
     def report(
         self,
-        region: int,
+        region: int | NDArray[Any],
         error: bool = False,
         reason: str | None = None,
-        tile: int | None = None,
+        tile: int | NDArray[Any] | None = None,
     ) -> None:
-        """Reports the outcome of a region or a tile; returns at once.
+        """Reports the outcome of a region or a tile, or of many; returns at once.
 
         It is sent in the background, and again until it is durable. A success replaces an error
         reported before, never the other way round.
 
         Args:
-            region: The region.
+            region: The region; or a numpy array of regions, of any integer type.
             error: Whether it failed.
             reason: Why it failed, cut to 200 bytes.
-            tile: The tile in the region; None: all its tiles.
+            tile: The tile in the region; None: all its tiles; or an array of tiles, which numpy
+                broadcasts against `region`.
 
         Raises:
-            UnknownRegion: The image has no such region or tile.
+            UnknownRegion: The image has no such region or tile; then nothing is reported.
+            TypeError: An array is not one of integers.
             JobCancelled: The job was cancelled.
             TrackerSuperseded: Another run took the image over.
             JobVanished: The item was deleted.
         """
-        numbers = self._numbers(region, tile)
-        outcome = Outcome.ERROR if error else Outcome.SUCCESS
-        self._report(dict.fromkeys(numbers, outcome), reason if error else None)
+        outcome = ERROR if error else SUCCESS
+        if isinstance(region, int) and (tile is None or isinstance(tile, int)):
+            spans = self._span(region, tile, outcome)
+            firsts = [spans[0][0]]
+        else:
+            spans, firsts = _spans_of_arrays(self._layout, region, tile, outcome)
+        self._report(spans, dict.fromkeys(firsts, reason) if error and reason else {})
 
     @contextmanager
     def region(self, region: int, *, retries: int = 0) -> Iterator[None]:
@@ -184,7 +211,7 @@ class ImageTracker(View):
             retries: How often Ray tries the task again on exceptions (its `max_retries`, where
                 `retry_exceptions` is set).
         """
-        with self._watching(self._numbers(region, None), retries):
+        with self._watching(region, None, retries):
             yield
 
     @contextmanager
@@ -196,33 +223,37 @@ class ImageTracker(View):
             tile: The tile in the region.
             retries: As for `region`.
         """
-        with self._watching(self._numbers(region, tile), retries):
+        with self._watching(region, tile, retries):
             yield
 
     @contextmanager
-    def _watching(self, numbers: Iterable[int], retries: int) -> Iterator[None]:
+    def _watching(self, region: int, tile: int | None, retries: int) -> Iterator[None]:
+        success, error = (self._span(region, tile, outcome) for outcome in (SUCCESS, ERROR))
         try:
             yield
         except Exception as err:
             if not attempt.current(self._spec) and attempt.number() >= retries:
-                self._report(dict.fromkeys(numbers, Outcome.ERROR), reason_of(err))
+                self._report(error, {error[0][0]: reason_of(err)})
             raise
-        self._report(dict.fromkeys(numbers, Outcome.SUCCESS), None)
+        self._report(success, {})
 
-    def _numbers(self, region: int, tile: int | None) -> Sequence[int]:
-        if tile is None:
-            return self._layout.tiles(region)
-        return (self._layout.tile_number(region, tile),)
+    def _span(self, region: int, tile: int | None, outcome: bytes) -> list[Span]:
+        if tile is not None:
+            return [(self._layout.tile_number(region, tile), outcome)]
+        numbers = self._layout.tiles(region)
+        return [(numbers.start, outcome * len(numbers))]
 
-    def _key_numbers(self, key: Key) -> Sequence[int]:
-        return self._numbers(*key) if isinstance(key, tuple) else self._numbers(key, None)
+    def _key_numbers(self, key: Key) -> range:
+        if not isinstance(key, tuple):
+            return self._layout.tiles(key)
+        number = self._layout.tile_number(*key)
+        return range(number, number + 1)
 
-    def _report(self, outcomes: Mapping[int, Outcome], reason: str | None) -> None:
-        reasons = {} if reason is None else {min(outcomes): reason}
+    def _report(self, spans: list[Span], reasons: Mapping[int, str]) -> None:
         current = attempt.current(self._spec)
         if current:
-            current.add(outcomes, reasons)
-        reporter().report(self._spec, outcomes.items(), reasons)
+            current.add(spans, reasons)
+        reporter().report(self._spec, spans, reasons)
 
     # --- the driver's side ---
 
@@ -359,6 +390,18 @@ class ImageTracker(View):
 
 def _unpickle(spec: Spec, layout: bytes) -> ImageTracker:
     return ImageTracker(spec, Layout.decode(layout))
+
+
+def _spans_of_arrays(
+    layout: Layout, region: Any, tile: Any, outcome: bytes
+) -> tuple[list[Span], list[int]]:
+    try:
+        from .arrays import spans_of_arrays
+    except ModuleNotFoundError as err:
+        raise TypeError(
+            f"region {region!r}, tile {tile!r}: integers, or numpy arrays of them ({err})"
+        ) from err
+    return spans_of_arrays(layout, region, tile, outcome)
 
 
 def _job_item(job: JobItem | ImageRequest | str) -> JobItem:

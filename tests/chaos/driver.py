@@ -16,12 +16,14 @@ from tests.chaos.seed import REGION
 def main(seed: str, image_id: str, address: str, endpoint: str, table: str, folder: str) -> None:
     """Drives the first run of an image, saying BEGUN and its name when it has begun."""
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    [work] = [image.first for image in draw(int(seed)).images if image.image_id == image_id]
+    [image] = [image for image in draw(int(seed)).images if image.image_id == image_id]
+    work = image.first
     tracker = ImageTracker.start(
         image_id,
         regions=work.sizes,
         table=JobTable(table, endpoint_url=endpoint, region_name=REGION),
         flush_interval=work.flush_interval,
+        pool=image.pool,
     )
     print("BEGUN", tracker.run, flush=True)
     run = Run(tracker, work, "a", Path(folder))

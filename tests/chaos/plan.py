@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal
 
@@ -12,6 +12,7 @@ from tests.support.fault_proxy import FATES, Weather
 
 CLUSTER_EVERY = 8
 SALT = "chaos 237"  # with it the first ten seeds, which every test run plays, show most of it
+POOLED = 0.3  # of the seeds
 ALWAYS = 99  # attempts that raise: more than Ray makes
 
 Key = int | tuple[int, int]
@@ -85,13 +86,23 @@ class Rival:
 
 @dataclass(frozen=True)
 class Image:
-    """What becomes of one image."""
+    """What becomes of one image.
+
+    Attributes:
+        image_id: Its id.
+        story: What happens to it.
+        first: Its first run.
+        second: The run that a rival starts; None: it goes on with the first one's.
+        rival: Who comes in between.
+        pool: The pool that hosts it, if one does; a rival from apart has another.
+    """
 
     image_id: str
     story: Story
     first: Work
     second: Work | None = None
     rival: Rival | None = None
+    pool: str | None = None
 
 
 @dataclass(frozen=True, order=True)
@@ -126,7 +137,10 @@ class Plan:
         lines += [f"outage   at {at:.1f} s for {seconds:.1f} s" for at, seconds in weather.outages]
         lines += [f"kill     at {kill.second:.1f} s: {kill.whom}" for kill in self.kills]
         for image in self.images:
-            lines.append(f"image    {image.image_id}: {image.story}" + _rival_text(image.rival))
+            pooled = f", in pool {image.pool}" if image.pool else ""
+            lines.append(
+                f"image    {image.image_id}: {image.story}{_rival_text(image.rival)}{pooled}"
+            )
             for work in (image.first, image.second):
                 if work:
                     lines.append(
@@ -153,6 +167,8 @@ def draw(seed: int) -> Plan:
     if rng.random() < 0.4:
         images.append(_image(rng, f"seed-{seed}-too", "plain"))
     weather = _weather(rng, story)
+    if random.Random(f"{SALT} pool {seed}").random() < POOLED:
+        images = [replace(image, pool=f"seed-{seed}") for image in images]
     return Plan(seed, weather, _kills(rng, seed, weather), tuple(images))
 
 

@@ -124,12 +124,14 @@ class Game:
 
     def _begin(self, image: Image, work: Work, label: str, how: str, *, apart: bool = False) -> Run:
         """Begins a run, as `ImageTracker.start` does; of a resume, only what is pending runs."""
+        pool = f"{image.pool}-apart" if image.pool and apart else image.pool
         tracker = ImageTracker.start(
             image.image_id,
             regions=work.sizes,
             table=self._tables[apart],
             if_exists=how,
             flush_interval=work.flush_interval,
+            pool=pool,
         )
         return self._run(tracker, work, label)
 
@@ -156,7 +158,11 @@ class Game:
         assert first.tracker.run == run
         if redrive:
             tracker = ImageTracker.resume(
-                image.image_id, table=table, redrive=True, flush_interval=work.flush_interval
+                image.image_id,
+                table=table,
+                redrive=True,
+                flush_interval=work.flush_interval,
+                pool=image.pool,
             )
             second = self._run(tracker, work, "b")
         else:
@@ -199,9 +205,7 @@ class Game:
     def _verify(self, image: Image, story: Future[Ending]) -> Iterator[Finding]:
         if err := story.exception():
             kind = "hung" if isinstance(err, (FlushTimeout, WaitTimeout)) else "broken"
-            there = ", ".join(sorted(process.name for process in self._at_failure))
-            text = f"{type(err).__name__}: {err}{_where(err)}\n      processes: {there}"
-            yield Finding(kind, f"{image.image_id}: {text}")
+            yield Finding(kind, f"{image.image_id}: {type(err).__name__}: {err}{_where(err)}")
         else:
             yield from self._compare(image, story.result())
 

@@ -157,23 +157,25 @@ def _player(
     asked: dict[str, Any],
 ) -> Iterator[tuple[subprocess.Popen[str], queue.SimpleQueue[Any], IO[str]]]:
     said: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    command = [sys.executable, "-m", "tests.chaos.player", json.dumps(asked)]
+    hear, say_to = os.pipe()
+    command = [sys.executable, "-m", "tests.chaos.player", json.dumps({**asked, "say_to": say_to})]
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
             command,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=errors,
             stderr=errors,
             text=True,
+            pass_fds=[say_to],
         ) as process,
     ):
+        os.close(say_to)
 
         def read() -> None:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith('{"what"'):
+            with os.fdopen(hear) as lines:
+                for line in lines:
                     said.put(json.loads(line))
             said.put(None)
 

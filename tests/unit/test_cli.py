@@ -60,7 +60,7 @@ def job_in(table: JobTable, outcomes: str, state: str | None = None) -> None:
         for region, letter in enumerate(outcomes)
         if letter == "e"
     }
-    ledger.merge(((region, known[letter]) for region, letter in enumerate(outcomes)), reasons)
+    ledger.merge([(0, bytes(known[letter] for letter in outcomes))], reasons)
     ended = state or "p" not in outcomes
     table.flush(
         "scene-1",

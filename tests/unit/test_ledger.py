@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raytracker.errors import InvalidLayout, LedgerError, UnknownRegion
-from raytracker.ledger import MAX_REASON_BYTES, MAX_REASONS, Layout, Ledger, Outcome, clip_reason
+from raytracker.ledger import (
+    ERROR,
+    MAX_REASON_BYTES,
+    MAX_REASONS,
+    SUCCESS,
+    Layout,
+    Ledger,
+    Outcome,
+    clip_reason,
+)
 
 layouts = st.lists(st.integers(1, 9), min_size=1, max_size=12).map(Layout.of)
 texts = st.text(max_size=5)
@@ -28,7 +37,7 @@ def layout_and_reports(draw: st.DrawFn) -> tuple[Layout, list[tuple[int, int, st
 def merged(layout: Layout, reports: list[tuple[int, int, str | None]]) -> Ledger:
     ledger = Ledger(layout)
     for number, outcome, reason in reports:
-        ledger.merge([(number, outcome)], {} if reason is None else {number: reason})
+        ledger.merge([(number, bytes([outcome]))], {} if reason is None else {number: reason})
     return ledger
 
 
@@ -90,7 +99,9 @@ def test_merging_tells_whether_anything_changed(case) -> None:
     layout, reports = case
     ledger = merged(layout, reports)
     for number, outcome, reason in reports:
-        assert not ledger.merge([(number, outcome)], {} if reason is None else {number: reason})
+        assert not ledger.merge(
+            [(number, bytes([outcome]))], {} if reason is None else {number: reason}
+        )
 
 
 @given(layout_and_reports())
@@ -119,7 +130,7 @@ def test_large_layouts_encode_and_count() -> None:
     for sizes in ([1] * 700, [300] * 3, [70_000, 2], [1, 5, 1, 256]):
         ledger = Ledger(Layout.of(sizes))
         rng = random.Random(len(sizes))
-        ledger.merge([(n, rng.choice((1, 2))) for n in range(ledger.layout.tile_count)], {})
+        ledger.merge([(0, bytes(rng.choices((1, 2), k=ledger.layout.tile_count)))], {})
         assert counts(ledger) == counted_by_hand(ledger)
         assert Ledger.decode(ledger.encode()) == ledger
 
@@ -195,13 +206,13 @@ def test_unknown_regions_and_tiles_are_named() -> None:
     with pytest.raises(UnknownRegion, match=r"tile 2 of region 1: it has tiles 0 to 1"):
         layout.tile_number(1, 2)
     with pytest.raises(UnknownRegion, match=r"tile 5"):
-        Ledger(layout).merge([(5, 2)], {})
+        Ledger(layout).merge([(3, b"\2\2\2")], {})
 
 
 def test_reasons_are_bounded() -> None:
     """The lowest 100 tile numbers keep their reason, each cut to 200 bytes between characters."""
     ledger = Ledger(Layout.of(500))
-    ledger.merge([(n, 1) for n in range(500)], dict.fromkeys(reversed(range(500)), "é" * 300))
+    ledger.merge([(0, ERROR * 500)], dict.fromkeys(reversed(range(500)), "é" * 300))
     assert sorted(ledger.reasons()) == list(range(MAX_REASONS))
     assert all(len(text.encode()) == MAX_REASON_BYTES for text in ledger.reasons().values())
     assert clip_reason("a" + "é" * 300).encode() == b"a" + "é".encode() * 99
@@ -211,6 +222,6 @@ def test_reasons_are_bounded() -> None:
 def test_the_reason_of_a_region_is_that_of_a_failed_tile() -> None:
     """A tile that succeeded in the end does not speak for its region."""
     ledger = Ledger(Layout.of([3]))
-    ledger.merge([(0, 1), (1, 1), (2, 2)], {0: "flaky", 1: "broken"})
-    ledger.merge([(0, 2)], {})
+    ledger.merge([(0, ERROR * 2 + SUCCESS)], {0: "flaky", 1: "broken"})
+    ledger.merge([(0, SUCCESS)], {})
     assert ledger.failed() == {0: "broken"}

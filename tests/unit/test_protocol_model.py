@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from raytracker.actor import Spec
-from raytracker.coordinator import Ack, Batch, Coordinator
+from raytracker.coordinator import Ack, Coordinator
 from raytracker.job_table import JobItem, ledger_of
 from raytracker.ledger import Layout, Outcome
 from raytracker.reporter import _Held
@@ -58,7 +58,7 @@ class Protocol(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1), seed=st.integers(0, 99), outcome=st.sampled_from([1, 2]))
     def report(self, which: int, seed: int, outcome: int) -> None:
         number = seed % self.layout.tile_count
-        self.reporters[-1 - which].add([(number, outcome)], {number: "because"})
+        self.reporters[-1 - which].add([(number, bytes([outcome]))], {number: "because"})
         self.known[number] = max(self.known[number], outcome)
 
     @rule(which=st.integers(0, 1), seed=st.integers(0, 99), fates=st.lists(FATES, max_size=2))
@@ -79,7 +79,7 @@ class Protocol(RuleBasedStateMachine):
         """A leftover task reports; what its run knows is nothing to the run that counts."""
         held = data.draw(st.sampled_from(self.reporters[:-2]))
         if not held.fault:
-            held.add([(seed % self.layout.tile_count, 1 + seed % 2)], {})
+            held.add([(seed % self.layout.tile_count, bytes([1 + seed % 2]))], {})
 
     @rule(data=st.data(), lost=st.sampled_from(["", "", "", "request", "response"]))
     def send(self, data: st.DataObject, lost: str) -> None:
@@ -94,17 +94,16 @@ class Protocol(RuleBasedStateMachine):
 
     def _send(self, held: _Held, host: Coordinator, lost: str = "") -> Ack | None:
         batch = held.take()
-        reasons = {n: held.reasons[n] for n in batch if n in held.reasons}
-        ack = None if lost == "request" else host.report(Batch.of(batch, reasons))
+        ack = None if lost == "request" else host.report(batch)
         if ack is None or lost:
             held.send_all_again()
             return None
-        before = dict(held.outcomes)
+        before = [held.outcomes[number] for number in range(self.layout.tile_count)]
         held.acknowledge(ack, batch)
         if not ack.fault and held.spec.run == str(self.runs):
             tiles = self._tiles()
-            for number, outcome in before.items():
-                if number not in held.outcomes:
+            for number, outcome in enumerate(before):
+                if not held.outcomes[number]:
                     assert tiles[number] >= outcome, f"tile {number} let go, and not durable"
         return ack
 

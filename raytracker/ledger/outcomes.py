@@ -1,0 +1,150 @@
+"""Outcomes on their way to a ledger, and what is done with many of them at once.
+
+A span is (first, outcomes): the number of the first of some neighbouring tiles, and one byte for
+each of them, its outcome; 0, which is PENDING, says nothing of a tile. Reports are mostly of
+neighbours, and spans let Python work on hundreds of tiles at a time without a loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import IntEnum
+
+Span = tuple[int, bytes]
+
+_PAGE = 512
+_SHIFT = _PAGE.bit_length() - 1
+_EMPTY = bytes(_PAGE)
+
+
+class Outcome(IntEnum):
+    """What is known of a tile, or of a region; the greater one wins: PENDING < ERROR < SUCCESS."""
+
+    PENDING = 0
+    ERROR = 1
+    SUCCESS = 2
+
+
+ERROR, SUCCESS = (bytes([outcome]) for outcome in (Outcome.ERROR, Outcome.SUCCESS))
+
+
+def _table(of: Callable[[int, int], int]) -> bytes:
+    """Returns a function of two outcomes as a table, for `_bytewise`."""
+    table = bytearray(256)
+    for a in range(3):
+        for b in range(3):
+            table[a | b << 2] = of(a, b)
+    return bytes(table)
+
+
+_JOIN = _table(max)
+_NEWS = _table(lambda known, new: new if new > known else 0)
+_RELEASE = _table(lambda held, settled: held if held > settled else 0)
+_UNLESS = _table(lambda outcome, said: 0 if said else outcome)
+
+
+def _bytewise(table: bytes, a: bytes | bytearray, b: bytes | bytearray) -> bytes:
+    """Applies a table to each pair of bytes: both fit in one, so an integer holds all pairs."""
+    pairs = int.from_bytes(a, "little") | int.from_bytes(b, "little") << 2
+    return pairs.to_bytes(len(a), "little").translate(table)
+
+
+def join(known: bytes | bytearray, new: bytes | bytearray) -> bytes:
+    """Returns the greater of two outcomes, for each of equally many tiles."""
+    return _bytewise(_JOIN, known, new)
+
+
+class Outcomes:
+    """Outcomes of some tiles of an image, of whatever size: memory goes with what is known.
+
+    Not thread-safe: its owner holds a lock.
+    """
+
+    __slots__ = ("_count", "_pages")
+
+    def __init__(self, spans: Iterable[Span] = ()) -> None:
+        self._pages: dict[int, bytearray] = {}
+        self._count = 0
+        for first, outcomes in spans:
+            self.join(first, outcomes)
+
+    def __len__(self) -> int:
+        """The tiles of which something is known."""
+        return self._count
+
+    def __getitem__(self, number: int) -> int:
+        page = self._pages.get(number >> _SHIFT)
+        return page[number & _PAGE - 1] if page else 0
+
+    def join(self, first: int, outcomes: bytes) -> list[Span]:
+        """Takes a span, the greater outcome of each tile; returns what of it was news."""
+        if len(outcomes) == 1:  # a report of one tile, from a task: the way that must be short
+            page = self._pages.get(first >> _SHIFT)
+            if page is None:
+                page = self._pages[first >> _SHIFT] = bytearray(_PAGE)
+            at = first & _PAGE - 1
+            known = page[at]
+            if outcomes[0] <= known:
+                return []
+            page[at] = outcomes[0]
+            self._count += not known
+            return [(first, outcomes)]
+        news = []
+        for number, here, there in _pieces(first, len(outcomes)):
+            page = self._pages.setdefault(number, bytearray(_PAGE))
+            known_here = page[here]
+            new = _bytewise(_NEWS, known_here, outcomes[there])
+            if new.strip(b"\0"):
+                page[here] = joined = join(known_here, new)
+                self._count += known_here.count(0) - joined.count(0)
+                news.append((first + there.start, new))
+        return news
+
+    def release(self, first: int, outcomes: bytes) -> None:
+        """Lets go of what a span says, and of what is less."""
+        for number, here, there in _pieces(first, len(outcomes)):
+            page = self._pages.get(number)
+            if page is not None:
+                known_here = page[here]
+                page[here] = left = _bytewise(_RELEASE, known_here, outcomes[there])
+                self._count -= left.count(0) - known_here.count(0)
+                if page == _EMPTY:
+                    del self._pages[number]
+
+    def untold(self, first: int, outcomes: bytes) -> bytes:
+        """Returns the outcomes of a span, without those of tiles of which something is known."""
+        left = bytearray(outcomes)
+        for number, here, there in _pieces(first, len(outcomes)):
+            if page := self._pages.get(number):
+                left[there] = _bytewise(_UNLESS, outcomes[there], page[here])
+        return bytes(left)
+
+    def spans(self) -> Iterator[Span]:
+        """Yields all that is known, in order."""
+        for number in sorted(self._pages):
+            upto = bytes(self._pages[number]).rstrip(b"\0")
+            if outcomes := upto.lstrip(b"\0"):
+                yield number * _PAGE + len(upto) - len(outcomes), outcomes
+
+    def copy(self) -> Outcomes:
+        """Returns a copy."""
+        copy = Outcomes()
+        copy._pages = {number: bytearray(page) for number, page in self._pages.items()}
+        copy._count = self._count
+        return copy
+
+
+def spans_of(outcomes: Mapping[int, int]) -> Iterator[Span]:
+    """Yields outcomes, given by tile number, as spans."""
+    for number, outcome in outcomes.items():
+        yield number, bytes([outcome])
+
+
+def _pieces(first: int, length: int) -> Iterator[tuple[int, slice, slice]]:
+    """Cuts a span at the borders of pages: page, where it lies in that, and in the span."""
+    done = 0
+    while done < length:
+        number, start = divmod(first + done, _PAGE)
+        size = min(_PAGE - start, length - done)
+        yield number, slice(start, start + size), slice(done, done + size)
+        done += size
