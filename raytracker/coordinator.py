@@ -187,9 +187,10 @@ class Coordinator:
         from being claimed.
         """
         with self._lock:
-            self.last_used = self._clock.monotonic()
             if self._fault:
                 return self._fault
+            if not self._ended_durably:  # of an ended image the item tells as much
+                self.last_used = self._clock.monotonic()
             if self._ledger is None:
                 return self._trouble or self._unclaimed()
             return self._progress(self._ledger)

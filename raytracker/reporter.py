@@ -60,12 +60,16 @@ class _Held:
         self.unreachable_since: float | None = None
 
     def add(self, spans: Iterable[Span], reasons: Mapping[int, str]) -> None:
-        for first, outcomes in spans:
-            for news in self.outcomes.join(first, outcomes):
-                self.unsent.join(*news)
-        for number, text in reasons.items():
-            if self.unsent[number]:
-                self.reasons[number] = self.unsent_reasons[number] = clip_reason(text)
+        try:
+            for first, outcomes in spans:
+                for news in self.outcomes.join(first, outcomes):
+                    self.unsent.join(*news)
+            for number, text in reasons.items():
+                if self.unsent[number]:
+                    self.reasons[number] = self.unsent_reasons[number] = clip_reason(text)
+        except BaseException:
+            self.send_all_again()  # a signal may come between what is held and what is sent
+            raise
 
     def take(self) -> Batch:
         batch = Batch(list(self.unsent.spans()), self.unsent_reasons)
@@ -152,10 +156,12 @@ class Reporter:
             if held.fault:
                 _raise(held.fault)
             waits = bool(held.unsent)  # then the thread knows already when to send
-            held.add(spans, reasons)
-            if not waits and held.unsent:
-                self._holding.add(held)
-                self._reschedule(held)
+            try:
+                held.add(spans, reasons)
+            finally:
+                if not waits and held.unsent:
+                    self._holding.add(held)
+                    self._reschedule(held)
 
     def deliver(self, spec: Spec, timeout: float) -> bool:
         """Waits until the actor has all that this process reported; returns whether it has."""

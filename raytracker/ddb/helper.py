@@ -59,8 +59,9 @@ class DDBItem:
 
     def to_put(self) -> dict[str, Any]:
         """All attributes that have a value, for a PutItem."""
-        own = {f.name for f in fields(DDBItem)}
-        return {k: v for k, v in asdict(self).items() if v is not None and k not in own}
+        # Not `asdict`, which copies every value: an image's start should cost its write.
+        attributes = ((f.name, getattr(self, f.name)) for f in fields(self) if f.init)
+        return {name: value for name, value in attributes if value is not None}
 
     def to_update(self) -> dict[str, Any]:
         """All attributes that have a value, without the hash key, for an UpdateItem."""

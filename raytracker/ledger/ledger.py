@@ -97,16 +97,20 @@ class Ledger:
         """
         changed = False
         tiles, count = self._tiles, self.layout.tile_count
-        for first, new in spans:
-            stop = first + len(new)
-            if first < 0 or stop > count:
-                self.layout.locate(first if first < 0 else stop - 1)  # raises
-            known = tiles[first:stop]
-            joined = join(known, new)
-            if joined != known:
-                tiles[first:stop] = joined
-                self._count(first, known, joined)
-                changed = True
+        try:
+            for first, new in spans:
+                stop = first + len(new)
+                if first < 0 or stop > count:
+                    self.layout.locate(first if first < 0 else stop - 1)  # raises
+                known = tiles[first:stop]
+                joined = join(known, new)
+                if joined != known:
+                    tiles[first:stop] = joined
+                    self._count(first, known, joined)
+                    changed = True
+        except BaseException:
+            self._recount()  # a signal may come between tiles and their counts
+            raise
         return self._merge_reasons(reasons) or changed
 
     def _count(self, first: int, known: bytearray, joined: bytes) -> None:

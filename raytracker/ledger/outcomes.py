@@ -57,20 +57,22 @@ def join(known: bytes | bytearray, new: bytes | bytearray) -> bytes:
 class Outcomes:
     """Outcomes of some tiles of an image, of whatever size: memory goes with what is known.
 
-    Not thread-safe: its owner holds a lock.
+    Not thread-safe: its owner holds a lock. There is a page only where something is known.
     """
 
-    __slots__ = ("_count", "_pages")
+    __slots__ = ("_pages",)
 
     def __init__(self, spans: Iterable[Span] = ()) -> None:
         self._pages: dict[int, bytearray] = {}
-        self._count = 0
         for first, outcomes in spans:
             self.join(first, outcomes)
 
+    def __bool__(self) -> bool:
+        return bool(self._pages)
+
     def __len__(self) -> int:
         """The tiles of which something is known."""
-        return self._count
+        return sum(_PAGE - page.count(0) for page in self._pages.values())
 
     def __getitem__(self, number: int) -> int:
         page = self._pages.get(number >> _SHIFT)
@@ -79,35 +81,28 @@ class Outcomes:
     def join(self, first: int, outcomes: bytes) -> list[Span]:
         """Takes a span, the greater outcome of each tile; returns what of it was news."""
         if len(outcomes) == 1:  # a report of one tile, from a task: the way that must be short
-            page = self._pages.get(first >> _SHIFT)
-            if page is None:
-                page = self._pages[first >> _SHIFT] = bytearray(_PAGE)
+            page = self._pages.get(first >> _SHIFT) or bytearray(_PAGE)
             at = first & _PAGE - 1
-            known = page[at]
-            if outcomes[0] <= known:
+            if outcomes[0] <= page[at]:
                 return []
             page[at] = outcomes[0]
-            self._count += not known
+            self._pages[first >> _SHIFT] = page
             return [(first, outcomes)]
         news = []
         for number, here, there in _pieces(first, len(outcomes)):
-            page = self._pages.setdefault(number, bytearray(_PAGE))
-            known_here = page[here]
-            new = _bytewise(_NEWS, known_here, outcomes[there])
+            page = self._pages.get(number) or bytearray(_PAGE)
+            new = _bytewise(_NEWS, page[here], outcomes[there])
             if new.strip(b"\0"):
-                page[here] = joined = join(known_here, new)
-                self._count += known_here.count(0) - joined.count(0)
+                page[here] = join(page[here], new)
+                self._pages[number] = page
                 news.append((first + there.start, new))
         return news
 
     def release(self, first: int, outcomes: bytes) -> None:
         """Lets go of what a span says, and of what is less."""
         for number, here, there in _pieces(first, len(outcomes)):
-            page = self._pages.get(number)
-            if page is not None:
-                known_here = page[here]
-                page[here] = left = _bytewise(_RELEASE, known_here, outcomes[there])
-                self._count -= left.count(0) - known_here.count(0)
+            if page := self._pages.get(number):
+                page[here] = _bytewise(_RELEASE, page[here], outcomes[there])
                 if page == _EMPTY:
                     del self._pages[number]
 
@@ -130,7 +125,6 @@ class Outcomes:
         """Returns a copy."""
         copy = Outcomes()
         copy._pages = {number: bytearray(page) for number, page in self._pages.items()}
-        copy._count = self._count
         return copy
 
 

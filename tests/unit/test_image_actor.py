@@ -1,0 +1,110 @@
+"""The actor as a host of many images: what it does at a time, and what it forgets."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from raytracker import JobItem, actor
+from raytracker.actor import Spec, _ImageActor
+from raytracker.coordinator import Ack, Batch
+from raytracker.errors import TrackerSuperseded
+from raytracker.ledger import Layout
+from tests.support.simulated_table import SimulatedTable
+from tests.support.waiting import wait_until
+
+
+class SlowTable(SimulatedTable):
+    """A table that takes its time, and counts who speaks to it at once."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.at_once = self.most_at_once = 0
+        self.flushes: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def conditional_update(self, key: Mapping[str, Any], update: str, *args: Any, **kw: Any) -> Any:
+        with self._lock:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        time.sleep(self.seconds)
+        with self._lock:
+            self.at_once -= 1
+            self.flushes[key["image_id"]] += "#ledger" in update
+            return super().conditional_update(key, update, *args, **kw)
+
+
+@pytest.fixture(autouse=True)
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host itself, without the process around it."""
+    monkeypatch.setattr(actor, "_in_local_mode", lambda: True)
+
+
+def started(table: SimulatedTable, images: int, regions: int = 1) -> list[Spec]:
+    specs = [Spec(f"scene-{n}", "run", table, flush_interval=0.0) for n in range(images)]
+    for spec in specs:
+        table.start(JobItem(image_id=spec.image_id), run="run", layout=Layout.of(regions))
+    return specs
+
+
+def report(host: _ImageActor, spec: Spec, *regions: int) -> Ack:
+    [ack] = host.report([(spec, Batch.of(dict.fromkeys(regions, 2), {}), False)])
+    assert isinstance(ack, Ack)
+    return ack
+
+
+def test_many_images_share_few_connections() -> None:
+    """However many are due at once."""
+    table = SlowTable(0.002)
+    specs, host = started(table, 60), _ImageActor()
+    for spec in specs:
+        report(host, spec, 0)
+    wait_until(lambda: all("end_time" in item for item in table.items.values()))
+    assert 1 < table.most_at_once <= actor.MAX_THREADS
+
+
+def test_images_wait_evenly_when_the_table_is_slow() -> None:
+    """Each has about as many flushes as any other, though each has something new all the time."""
+    table = SlowTable(0.001)
+    specs, host = started(table, 50, regions=10_000), _ImageActor()
+    region = 0
+    while sum(table.flushes.values()) < 500:
+        for spec in specs:
+            report(host, spec, region)
+        region += 1
+    flushes = [table.flushes[spec.image_id] for spec in specs]
+    assert max(flushes) - min(flushes) <= 4, flushes
+
+
+def test_images_that_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the linger; who still asks is told to read the table, and who reports is served."""
+    monkeypatch.setattr(actor, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(actor, "SWEEP_SECONDS", 0.05)
+    table = SlowTable()
+    (ended, goes_on), host = started(table, 2, regions=2), _ImageActor()
+    report(host, ended, 0, 1)
+    report(host, goes_on, 0)
+    wait_until(lambda: host.status(ended) is None)
+    assert host.status(goes_on) is not None
+    wait_until(lambda: report(host, ended, 0).durable >= 0)
+
+
+def test_a_superseded_image_does_not_disturb_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each answer of a call is its image's own."""
+    table = SlowTable()
+    (old, other), host = started(table, 2, regions=2), _ImageActor()
+    report(host, old, 0)
+    table.items["scene-0"]["tracker_run"] = "another"
+    report(host, old, 1)
+
+    def answers() -> list[Any]:
+        return host.report([(spec, Batch.of({0: 2}, {}), False) for spec in (old, other)])
+
+    wait_until(lambda: isinstance(answers()[0].fault, TrackerSuperseded))
+    assert answers()[1].fault is None
