@@ -6,7 +6,7 @@ import random
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..errors import DDBBatchWriteException, DDBUpdateException, TableUnavailable
