@@ -134,6 +134,7 @@ class _ImageActor:
         self._threads = 0
         self._leaving = False
         self._last_call = self._swept = time.monotonic()
+        self._start_thread()  # before any call: if none ever comes, it ends this process
 
     def report(self, reports: Sequence[tuple[Spec, Batch, bool]]) -> list[Ack | RaytrackerError]:
         """Takes batches, each with its image's spec and whether it is urgent."""
@@ -198,12 +199,15 @@ class _ImageActor:
                     flush_interval=spec.flush_interval,
                     max_wcu_per_second=spec.max_wcu_per_second,
                 )
-                if self._threads < MAX_THREADS:
-                    self._threads += 1
-                    threading.Thread(target=self._serve, daemon=True, name="raytracker").start()
+                if self._threads < min(len(self._hosted), MAX_THREADS):
+                    self._start_thread()
         if coordinator.moved:
             raise _Moved(f"image {spec.image_id!r} is served by another process now")
         return coordinator
+
+    def _start_thread(self) -> None:
+        self._threads += 1
+        threading.Thread(target=self._serve, daemon=True, name="raytracker").start()
 
     def _reschedule(self, key: tuple[object, ...], coordinator: Coordinator) -> None:
         with self._changed:
@@ -254,7 +258,8 @@ class _ImageActor:
         """Whether nobody needs this process any more."""
         hosted, now = self._hosted.values(), time.monotonic()
         if not hosted:
-            return now - self._last_call > LINGER_SECONDS
+            # Before its first image, its driver may be preparing for a while.
+            return now - self._last_call > (LINGER_SECONDS if self._tables else IDLE_SECONDS)
         if all(coordinator.moved for coordinator in hosted):
             return True
         used = max(self._last_call, *(coordinator.last_used for coordinator in hosted))
