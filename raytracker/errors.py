@@ -102,6 +102,10 @@ class InvalidLayout(RaytrackerError, ValueError):
     """The regions asked for are none, or more than an item holds."""
 
 
+class InvalidEstimate(RaytrackerError, ValueError):
+    """What is to be estimated makes no sense, such as a negative time."""
+
+
 class UnknownRegion(RaytrackerError, LookupError):
     """The image has no such region or tile."""
 

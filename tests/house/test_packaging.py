@@ -74,9 +74,9 @@ def test_importing_the_package_imports_nothing_heavy():
     assert not HEAVY & set(modules.split())
 
 
-@pytest.mark.parametrize("module", ["errors", "ledger"])
+@pytest.mark.parametrize("module", ["errors", "ledger", "cost"])
 def test_the_ledger_needs_neither_ray_nor_boto3(module: str):
-    """The proof of the counts is pure Python."""
+    """The proof of the counts is pure Python; so is what they cost."""
     code = f"import sys, raytracker.{module}; print(*sys.modules)"
     modules = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
