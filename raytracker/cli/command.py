@@ -17,6 +17,7 @@ except ImportError as error:
 from .. import __version__
 from ..errors import (
     ImageExists,
+    InvalidEstimate,
     InvalidFunction,
     InvalidGrid,
     InvalidImage,
@@ -32,6 +33,7 @@ from ..errors import (
 
 BAD_USAGE = (
     ImageExists,
+    InvalidEstimate,
     InvalidFunction,
     InvalidGrid,
     InvalidImage,
@@ -68,6 +70,8 @@ RAY_ADDRESS: the Ray cluster to use ("auto": the one on this machine); without i
 
 {_STATUSES} elsewhere, 130 cancelled by Ctrl-C, \
 2 bad usage (arguments, image, table, credentials), 1 anything else"""
+_COST_EPILOG = """\
+[bold]Example:[/bold] raytracker cost --regions 5000 --tiles 20000 --minutes 10"""
 _STATUS_EPILOG = f"""\
 [bold]Example:[/bold] raytracker status /data/scene.tif --table ImageJobs --json
 
@@ -240,6 +244,32 @@ def status(
         else:
             print_status(job)
     raise typer.Exit(EXIT_STATUS.get(job.status, 0))
+
+
+@app.command(epilog=_COST_EPILOG)
+def cost(
+    regions: Annotated[int, typer.Option(metavar="N", help="Regions of the image.")],
+    minutes: Annotated[float, typer.Option(metavar="M", help="How long the image takes.")],
+    tiles: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Tiles of the whole image.", show_default="one a region"),
+    ] = None,
+    flush_interval: Annotated[
+        float, typer.Option(metavar="S", help="Seconds between flushes, at least.")
+    ] = 1.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the estimate as one JSON object, and only that.")
+    ] = False,
+) -> None:
+    """Estimate what tracking an image costs: writes, and write capacity units (WCU)."""
+    with _told():
+        from ..cost import estimate
+        from .show import print_cost
+
+        print_cost(
+            estimate(regions, tiles, minutes=minutes, flush_interval=flush_interval),
+            as_json=as_json,
+        )
 
 
 @table_app.command()

@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from ..cost import Cost
 from ..job_table import JobItem, ledger_of
 from ..progress import Progress
 
@@ -98,6 +99,35 @@ def print_status(job: JobItem) -> None:
 def print_summary(job: JobItem, files: dict[str, str]) -> None:
     """Prints to stdout how a job ended, and where its files are."""
     _print([("image", job.image_id), ("status", job.status), *_rows(job), *files.items()])
+
+
+def print_cost(cost: Cost, *, as_json: bool) -> None:
+    """Prints an estimate to stdout, as a small table or as one JSON object on one line."""
+    if as_json:
+        print(json.dumps(cost.to_dict()), flush=True)
+        return
+    _print(
+        [
+            ("image", f"{cost.regions:,} regions, {cost.tiles:,} tiles, {cost.minutes:g} minutes"),
+            ("item", f"at most {cost.item_bytes:,} bytes: {cost.flush_wcu:,} WCU a flush"),
+            ("flushes", f"at most {cost.tracker.writes - 2:,}, {cost.flush_pause:g} s apart"),
+        ]
+    )
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    for _ in range(2):
+        table.add_column(justify="right")
+    table.add_row("", "writes", "WCU")
+    for name, writes in (("raytracker", cost.tracker), ("one a region", cost.one_per_region)):
+        table.add_row(name, f"{writes.writes:,}", f"{writes.wcu:,}")
+    table.add_row("ratio", _ratio(cost.write_ratio), _ratio(cost.wcu_ratio))
+    console = Console(highlight=False)
+    console.print()
+    console.print(table)
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:,.2f}" if ratio >= 0.1 else f"{ratio:.1g}"
 
 
 def in_short(job: JobItem) -> str:

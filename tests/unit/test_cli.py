@@ -83,7 +83,9 @@ def job_in(table: JobTable, outcomes: str, state: str | None = None) -> None:
 # --- help ---
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["status"], ["table"], ["table", "create"]])
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["status"], ["table"], ["table", "create"], ["cost"]]
+)
 def test_help(command: list[str]):
     """Every command has it."""
     result = invoke(*command, "--help")
@@ -296,3 +298,39 @@ def test_making_a_table_twice(moto_table: JobTable):
     assert boto3.client("dynamodb").describe_table(TableName="new")["Table"]["KeySchema"] == [
         {"AttributeName": "image_id", "KeyType": "HASH"}
     ]
+
+
+# --- cost ---
+
+
+def test_the_cost_of_an_image():
+    """As a table and as JSON; it needs neither a table nor Ray."""
+    asked = ("cost", "--regions", "5000", "--tiles", "20000", "--minutes", "10")
+    shown = invoke(*asked)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    rows = [line.split("  ") for line in shown.stdout.splitlines()]
+    table = [[cell.strip() for cell in row if cell] for row in rows]
+    assert ["raytracker", "603", "3,608"] in table
+    assert ["one a region", "5,002", "5,002"] in table
+    assert ["ratio", "8.30", "1.39"] in table
+    as_json = invoke(*asked, "--flush-interval", "10", "--json")
+    assert len(as_json.stdout.splitlines()) == 1
+    cost = json.loads(as_json.stdout)
+    assert cost["tracker"] == {"writes": 63, "wcu": 368}
+    assert cost["one_per_region"] == {"writes": 5002, "wcu": 5002}
+    assert cost["wcu_ratio"] == pytest.approx(13.6, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--regions", "0", "--minutes", "1"], "at least one region"),
+        (["--regions", "5", "--tiles", "4", "--minutes", "1"], "4 tiles in 5 regions"),
+        (["--regions", "5", "--minutes", "-1"], "minutes -1: give 0 or more"),
+        (["--regions", "5", "--minutes", "1", "--flush-interval", "nan"], "flush_interval nan"),
+        (["--regions", "2000000", "--minutes", "1"], "an item of DynamoDB has room for"),
+    ],
+)
+def test_a_cost_of_nonsense(options: list[str], says: str):
+    """One line."""
+    assert says in refused("cost", *options)
