@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import random
+import sys
 import zlib
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +24,8 @@ from raytracker.ledger import (
     Outcome,
     clip_reason,
 )
+
+FOLDER = Path(sys.modules[Ledger.__module__].__file__ or "").parent
 
 layouts = st.lists(st.integers(1, 9), min_size=1, max_size=12).map(Layout.of)
 texts = st.text(max_size=5)
@@ -91,6 +97,35 @@ def test_counts_are_those_of_the_tiles(case) -> None:
     assert set(ledger.failed()) == {
         r for r in range(ledger.layout.region_count) if ledger.outcome(r) is Outcome.ERROR
     }
+
+
+def test_an_interrupted_merge_leaves_the_counts_right() -> None:
+    """SIGTERM makes Ray raise SystemExit wherever the actor is, and a last flush follows."""
+    interrupted_after = 0  # lines of the ledger's code
+    while True:
+        ledger = merged(Layout.of([2, 1, 2, 1]), [(0, 1, None), (2, 1, None)])
+        lines = 0
+
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
+            nonlocal lines
+            if Path(frame.f_code.co_filename).parent == FOLDER:
+                lines += event == "line"
+                if lines > interrupted_after:  # noqa: B023
+                    raise SystemExit
+            return trace
+
+        before = sys.gettrace()
+        try:
+            sys.settrace(trace)
+            ledger.merge([(0, bytes([2, 2])), (2, bytes([2, 1, 2, 2]))], {3: "clouds"})
+        except SystemExit:
+            assert counts(ledger) == counted_by_hand(ledger), f"after {interrupted_after} lines"
+        else:
+            break
+        finally:
+            sys.settrace(before)
+        interrupted_after += 1
+    assert interrupted_after > 20
 
 
 @given(layout_and_reports())
