@@ -173,15 +173,19 @@ class _ImageActor:
             self._leaving = False
             self._changed.notify_all()
 
+    def hurry(self) -> bool:
+        """Flushes what has been received, now; returns whether all of it is durable."""
+        hosted = list(self._hosted.items())
+        late = [(key, one) for key, one in hosted if not (one.finished or one.idle)]
+        for key, coordinator in late:
+            coordinator.report(Batch.of({}, {}), urgent=True)
+            self._reschedule(key, coordinator)
+        return not late
+
     def __ray_shutdown__(self) -> None:
         """Flushes before an orderly end of the process, such as SIGTERM; Ray calls it."""
         deadline = time.monotonic() + EXIT_SECONDS
-        for key, coordinator in list(self._hosted.items()):
-            coordinator.report(Batch.of({}, {}), urgent=True)
-            self._reschedule(key, coordinator)
-        while time.monotonic() < deadline and not all(
-            coordinator.finished or coordinator.idle for coordinator in self._hosted.values()
-        ):
+        while not self.hurry() and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def _open(self, spec: Spec) -> Coordinator:

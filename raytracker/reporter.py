@@ -13,7 +13,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -136,6 +137,7 @@ class Reporter:
         self._actors: dict[tuple[str, object], Any] = {}
         self._cluster: tuple[str, str] | None = None
         self._thread: threading.Thread | None = None
+        self._at_exit_registered = False
 
     def report(self, spec: Spec, spans: Iterable[Span], reasons: Mapping[int, str]) -> None:
         """Takes outcomes and returns; they are sent in the background.
@@ -246,6 +248,7 @@ class Reporter:
             if handle is not None:
                 with self._changed:
                     self._actors[_actor_key(spec)] = handle
+                    self._register_at_exit()
         return handle
 
     def forget_actor(self, spec: Spec) -> None:
@@ -265,8 +268,12 @@ class Reporter:
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, daemon=True, name="raytracker")
             self._thread.start()
-            if not actor.in_worker():
-                atexit.register(self._at_exit)  # in a worker, a call at exit never returns
+            self._register_at_exit()
+
+    def _register_at_exit(self) -> None:
+        if not self._at_exit_registered and not actor.in_worker():
+            self._at_exit_registered = True
+            atexit.register(self._at_exit)  # in a worker, a call at exit never returns
 
     def _serve(self) -> None:
         while True:
@@ -360,6 +367,18 @@ class Reporter:
                     self.flush(held.spec, max(0.0, deadline - time.monotonic()))
                 except RaytrackerError:
                     continue  # nobody is left to be told; a resume runs these tiles again
+        if ray.is_initialized():
+            with suppress(Exception):
+                self._hurry_actors(deadline)
+
+    def _hurry_actors(self, deadline: float) -> None:
+        """Has the actors flush what tasks reported: a Ray of this process's own ends with it."""
+        actors = list(self._actors.values())
+        while actors and time.monotonic() < deadline:
+            answers = {actor.call(handle, "hurry"): handle for handle in actors}
+            done, _ = wait(answers, max(0.0, deadline - time.monotonic()))
+            actors = [answers[a] for a in done if a.exception() is None and not a.result()]
+            time.sleep(URGENT_POLL_SECONDS if actors else 0)
 
 
 def _actor_key(spec: Spec) -> tuple[str, object]:

@@ -55,6 +55,14 @@ REPORT_100 = """
 for region in range(100):
     tracker.report(region)
 """
+REPORT_100_IN_TASKS = """
+@ray.remote
+def process(region):
+    tracker.report(region)
+    assert reporter().deliver(tracker._spec, 30)
+
+ray.get([process.remote(region) for region in range(100)])
+"""
 SAY_SO_AND_WAIT = """
 print("here", flush=True)
 tracker.wait(stall_timeout=None)
@@ -74,6 +82,7 @@ def driver(job_table: JobTable) -> Iterator[Driver]:
             process = subprocess.Popen(
                 [sys.executable, "-c", "".join((DRIVER, *code)), *arguments],
                 env=environment(),
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             )
@@ -147,6 +156,27 @@ def test_a_driver_that_is_told_to_end_flushes(
     assert (job.status, job.end_time, counts(job)) == ("IN_PROGRESS", None, (200, 100, 0))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, None], ids=["SIGTERM", "its last line"])
+def test_a_driver_that_ends_has_the_actor_flush(
+    driver: Driver, job_table: JobTable, number: signal.Signals | None
+) -> None:
+    """What its tasks reported: the actor knows it, and is gone with the driver's own Ray."""
+    process = driver(
+        REPORT_100_IN_TASKS,
+        "print('here', flush=True)\nsys.stdin.readline()\n",
+        own_ray=True,
+    )
+    assert said(process) == "here"
+    assert durable(job_table) == 0
+    assert process.stdin is not None
+    if number is None:
+        process.stdin.close()
+    else:
+        process.send_signal(number)
+    process.wait(timeout=30)
+    assert durable(job_table) == 100
+
+
 def test_what_was_flushed_survives_a_shutdown_of_ray(driver: Driver, job_table: JobTable) -> None:
     """All that `flush` confirmed is in the item, though the actor is gone an instant later."""
     process = driver(REPORT_100, "tracker.flush()\nray.shutdown()\nprint('down')", own_ray=True)
@@ -163,7 +193,7 @@ def test_what_was_not_flushed_is_held_over_a_shutdown_of_ray(
     process = driver(
         FLUSH_ONE,
         REPORT_100,
-        "ray.shutdown()\nprint('down', flush=True)\nsys.stdin.readline()\n",
+        "ray.shutdown()\nprint('down', flush=True)\n",
         "connect()\ntracker.flush()\nprint('flushed')",
         own_ray=True,
     )
