@@ -132,6 +132,7 @@ class _ImageActor:
         self._stepping: set[tuple[object, ...]] = set()
         self._tables: dict[object, JobTable] = {}
         self._threads = 0
+        self._stays = _in_local_mode()  # asked now: later Ray may have gone
         self._leaving = False
         self._last_call = self._swept = time.monotonic()
         self._start_thread()  # before any call: if none ever comes, it ends this process
@@ -252,7 +253,7 @@ class _ImageActor:
             if coordinator.finished and now - coordinator.last_used > LINGER_SECONDS:
                 del self._hosted[key]
                 self._schedule.set(key, None)
-        if self._done() and not self._leaving and not _in_local_mode():
+        if self._done() and not self._leaving and not self._stays:
             self._leaving = True
             # From a thread only a call to ourselves ends the process as intended.
             myself = ray.get_runtime_context().current_actor

@@ -108,3 +108,31 @@ def test_a_superseded_image_does_not_disturb_the_others(monkeypatch: pytest.Monk
 
     wait_until(lambda: isinstance(answers()[0].fault, TrackerSuperseded))
     assert answers()[1].fault is None
+
+
+def test_a_host_that_nobody_called_waits_as_long_as_an_idle_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its driver may be preparing its tasks; if it has gone, the host must end all the same."""
+    host = _ImageActor()
+    monkeypatch.setattr(actor, "LINGER_SECONDS", -1.0)
+    assert not host._done()
+    monkeypatch.setattr(actor, "IDLE_SECONDS", -1.0)
+    assert host._done()
+
+
+def test_a_host_in_the_process_serves_on_after_ray_has_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In local mode: nothing asks Ray whether to leave, and the threads live."""
+    monkeypatch.setattr(actor, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(actor, "SWEEP_SECONDS", 0.02)
+    table = SlowTable()
+    (first, second), host = started(table, 2), _ImageActor()
+    monkeypatch.setattr(actor, "_in_local_mode", lambda: 1 / 0)
+    report(host, first, 0)
+    wait_until(lambda: host.status(first) is None and host._done())
+    swept = host._swept
+    wait_until(lambda: host._swept > swept, what="a sweep with nothing left to host")
+    report(host, second, 0)
+    wait_until(lambda: "end_time" in table.items["scene-1"])
