@@ -12,7 +12,6 @@ from ray.util import list_named_actors
 from raytracker import ImageTracker, JobTable
 from raytracker.actor import NAMESPACE, find
 from raytracker.errors import TrackerSuperseded
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -105,21 +104,6 @@ def test_a_resume_may_leave_the_pool(job_table: JobTable) -> None:
     assert item is not None
     assert item.tracker_pool == "entered/3"
     assert third.wait(30).status == "SUCCESS"
-
-
-def test_ended_images_leave_memory_and_stay_readable(
-    job_table: JobTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The pool goes on with the others; the state of the ended ones is the item's."""
-    tracker = ImageTracker.start("ended", regions=1, table=job_table, pool="memory", pool_size=1)
-    going_on = ImageTracker.start("on", regions=2, table=job_table, pool="memory", pool_size=1)
-    tracker.report(0)
-    going_on.report(0)
-    tracker.wait(30)
-    handle = find(tracker._spec)
-    wait_until(lambda: ray.get(handle.status.remote(tracker._spec)) is None, timeout=30)
-    assert ray.get(handle.status.remote(going_on._spec)) is not None
-    assert tracker.progress().status == "SUCCESS"
 
 
 @pytest.mark.parametrize(
