@@ -249,6 +249,8 @@ def test_nothing_is_left_of_an_actor_that_has_ended(job_table: JobTable) -> None
     wait_until(lambda: is_gone(job_table), 30, "the actor's end")
     wait_until(lambda: not is_alive(pid), what="the end of its process")
     assert job_table.get_image_request("scene") == job
+    assert tracker.progress().status == "SUCCESS"
+    assert tracker.wait(5) == job
 
 
 @pytest.mark.parametrize("code", [FLUSH_ONE, ""], ids=["in mid-run", "before its first report"])

@@ -306,17 +306,6 @@ def test_the_actor_survives_its_own_death(job_table: JobTable) -> None:
     assert counts(tracker.wait(60)) == (60, 51, 9)
 
 
-def test_actors_end_by_themselves(job_table: JobTable) -> None:
-    """Some seconds after the image has ended, its actor is gone."""
-    tracker = ImageTracker.start("scene", regions=1, table=job_table)
-    tracker.report(0)
-    tracker.wait(30)
-    assert find(tracker._spec) is not None
-    wait_until(lambda: find(tracker._spec) is None, 30, "the actor's end")
-    assert tracker.progress().status == "SUCCESS"
-    assert tracker.wait(5).status == "SUCCESS"
-
-
 def test_an_actor_that_cannot_start_is_told(
     job_table: JobTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
