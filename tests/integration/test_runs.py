@@ -25,7 +25,6 @@ from raytracker.errors import (
 )
 from tests.support.dynamodb_local import dynamodb_local
 from tests.support.jobs import counts
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
