@@ -44,8 +44,8 @@ demo: venv ## find the water in the sample image with examples/detect.py; result
 	@echo; echo "out/demo/job.json, the job item:"; cat out/demo/job.json
 	@echo; echo "The picture is out/demo/map.png"
 
-test: venv venv-localmode dynamodb-local ## run the tests: unit, integration, local mode
-	@$(VENV)/bin/python tools/run_tests.py unit integration localmode
+test: venv venv-localmode dynamodb-local ## run the tests: unit, integration, ten seeds of chaos, local mode
+	@$(VENV)/bin/python tools/run_tests.py
 
 test-unit: venv ## run the unit tests (moto)
 	@$(VENV)/bin/python tools/run_tests.py unit
