@@ -36,6 +36,8 @@ FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 4.0
 REFUSED_RETRY_SECONDS = 30.0
 RATE_WINDOW_SECONDS = 30.0
+SOON_SECONDS = 0.5
+SOON_TILES = 10
 
 
 class Clock(Protocol):
@@ -70,6 +72,7 @@ class Ack(NamedTuple):
         owner: The process that answers. When it changes, all that is not durable goes again.
         received: The mark of what this process has received, this report included.
         durable: The mark up to which that is in DynamoDB.
+        ends_soon: Whether so few tiles are pending that the image may end within a moment.
         fault: Why this run takes no more reports, or None.
         trouble: Why nothing becomes durable at present, or None.
     """
@@ -77,6 +80,7 @@ class Ack(NamedTuple):
     owner: str
     received: int
     durable: int
+    ends_soon: bool
     fault: RaytrackerError | None
     trouble: RaytrackerError | None
 
@@ -168,7 +172,14 @@ class Coordinator:
                 else:
                     self._merge(self._ledger, batch)
             self._urgent |= urgent and self._dirty()
-            return Ack(self.owner, self._received, self._durable, fault, self._trouble)
+            return Ack(
+                self.owner,
+                self._received,
+                self._durable,
+                self._ledger is not None and self._ends_soon(self._ledger),
+                fault,
+                self._trouble,
+            )
 
     def end(self, state: str) -> None:
         """Ends the job as it stands, as CANCELLED or STOPPED; `status` shows when it is durable.
@@ -356,13 +367,20 @@ class Coordinator:
             self._trouble = trouble
             self._not_before = self._clock.monotonic() + seconds * self._jitter(0.5, 1.0)
 
+    def _rate(self, ledger: Ledger) -> float:
+        """Returns the tiles settled a second, of late."""
+        if not self._settled_at:
+            return 0.0
+        since, before = self._settled_at[0]
+        seconds = self._clock.monotonic() - since
+        settled = ledger.tile_success + ledger.tile_error
+        return (settled - before) / seconds if seconds > 0 else 0.0
+
+    def _ends_soon(self, ledger: Ledger) -> bool:
+        pending = ledger.layout.tile_count - ledger.tile_success - ledger.tile_error
+        return pending <= max(SOON_TILES, self._rate(ledger) * SOON_SECONDS)
+
     def _progress(self, ledger: Ledger) -> Progress:
-        rate = 0.0
-        if self._settled_at:
-            since, before = self._settled_at[0]
-            seconds = self._clock.monotonic() - since
-            settled = ledger.tile_success + ledger.tile_error
-            rate = (settled - before) / seconds if seconds > 0 else 0.0
         counted = JobItem(
             image_id=self.image_id,
             region_count=ledger.layout.region_count,
@@ -374,7 +392,7 @@ class Coordinator:
             ledger,
             status=counted.status,
             durable=not self._dirty(),
-            tiles_per_second=rate,
+            tiles_per_second=self._rate(ledger),
             ended_early=self._state,
             trouble=str(self._trouble) if self._trouble else None,
         )

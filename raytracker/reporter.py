@@ -26,9 +26,8 @@ from .errors import ActorUnavailable, FlushTimeout, RaytrackerError
 from .ledger import Outcomes, Span, clip_reason
 from .schedule import Schedule
 
-SEND_SHARE = 1 / 20  # of a process's time, at most, that the actor takes to answer it
-SHORTEST_GAP_SECONDS = 0.02
-LONGEST_GAP_SECONDS = 0.1
+GAP_SECONDS = 0.1  # a call costs about a millisecond of computing, in three processes
+LAST_GAP_SECONDS = 0.01  # when the image is about to end
 MAX_REPORTS = 500  # of as many images, at a time
 URGENT_POLL_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 5.0
@@ -53,7 +52,7 @@ class _Held:
         self.urgent = False
         self.failures = 0
         self.send_at = 0.0
-        self.gap_seconds = SHORTEST_GAP_SECONDS
+        self.gap_seconds = GAP_SECONDS
         self.poll_seconds = spec.flush_interval
         self.fault: RaytrackerError | None = None
         self.trouble: RaytrackerError | None = None
@@ -280,11 +279,7 @@ class Reporter:
             with self._work:
                 calls = self._next()
             for call in calls:
-                began = time.monotonic()
-                try:
-                    self._send(call, began)
-                except Exception as err:
-                    self._sent(call, err, began)
+                self._send(call)
 
     def _next(self) -> Iterable[_Call]:
         """Waits until runs are due; returns a call for each of their actors."""
@@ -303,35 +298,32 @@ class Reporter:
             first = self._schedule.first()
             self._work.wait(None if first is None else first - now)
 
-    def _send(self, call: _Call, began: float) -> None:
-        handle = self.actor(call[0][0].spec, start=True)
-        assert handle is not None
-        if self._pin is None and actor.in_worker():
-            self._pin = ray.put(b"")  # Ray does not end an idle worker that owns an object
-        reports = [(held.spec, batch, urgent) for held, batch, urgent in call]
-
+    def _send(self, call: _Call) -> None:
         def answered(future: Future[list[Ack | RaytrackerError]]) -> None:
-            self._sent(call, future.exception() or future.result(), began)
+            self._sent(call, future.exception() or future.result())
 
-        actor.call(handle, "report", reports).add_done_callback(answered)
+        try:
+            handle = self.actor(call[0][0].spec, start=True)
+            if self._pin is None and actor.in_worker():
+                self._pin = ray.put(b"")  # Ray does not end an idle worker that owns an object
+            reports = [(held.spec, batch, urgent) for held, batch, urgent in call]
+            actor.call(handle, "report", reports).add_done_callback(answered)
+        except Exception as err:
+            self._sent(call, err)
 
-    def _sent(
-        self, call: _Call, answers: Sequence[Ack | RaytrackerError] | BaseException, began: float
-    ) -> None:
+    def _sent(self, call: _Call, answers: Sequence[Ack | RaytrackerError] | BaseException) -> None:
         """Notes what became of a call."""
         each: Sequence[Ack | BaseException]
         each = [answers] * len(call) if isinstance(answers, BaseException) else answers
         with self._changed:
             for (held, batch, _), answer in zip(call, each, strict=True):
-                self._answered(held, batch, answer, time.monotonic() - began)
+                self._answered(held, batch, answer)
                 self._reschedule(held)
             if not self._holding:
                 self._pin = None
             self._changed.notify_all()
 
-    def _answered(
-        self, held: _Held, batch: Batch, answer: Ack | BaseException, seconds: float
-    ) -> None:
+    def _answered(self, held: _Held, batch: Batch, answer: Ack | BaseException) -> None:
         """Notes what became of one run's part of a call."""
         held.in_flight = False
         held.send_at = time.monotonic()
@@ -339,9 +331,7 @@ class Reporter:
             held.failures = 0
             held.unreachable = held.unreachable_since = None
             held.acknowledge(answer, batch)
-            held.gap_seconds = min(
-                LONGEST_GAP_SECONDS, max(SHORTEST_GAP_SECONDS, seconds / SEND_SHARE)
-            )
+            held.gap_seconds = LAST_GAP_SECONDS if answer.ends_soon else GAP_SECONDS
             held.poll_seconds = (
                 held.spec.flush_interval
                 if batch

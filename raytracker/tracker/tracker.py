@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property, lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+import ray
 
 from ..actor import Pool, Spec, cluster
 from ..coordinator import ended_early
@@ -44,7 +48,11 @@ class ImageTracker(View):
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickle, (self._spec, self._layout.encode())
+        return _unpickle, (self._pickled,)
+
+    @cached_property
+    def _pickled(self) -> bytes:
+        return bytes(ray.cloudpickle.dumps((self._spec, self._layout.encode())))
 
     def __repr__(self) -> str:
         return f"<ImageTracker: {self.image_id!r}, {self._layout.region_count} regions>"
@@ -388,7 +396,10 @@ class ImageTracker(View):
             # The block's own exception tells more; what was not durable runs again in a resume.
 
 
-def _unpickle(spec: Spec, layout: bytes) -> ImageTracker:
+@lru_cache(maxsize=64)
+def _unpickle(pickled: bytes) -> ImageTracker:
+    # A tracker goes with every task: it is taken apart once, and put together once a process.
+    spec, layout = pickle.loads(pickled)
     return ImageTracker(spec, Layout.decode(layout))
 
 
