@@ -474,3 +474,20 @@ def test_the_rate_and_the_time_left() -> None:
     seen = progress(coordinator)
     assert seen.tiles_per_second == pytest.approx(0.95)
     assert seen.eta_seconds == pytest.approx(80 / 0.95)
+
+
+def test_the_answer_tells_when_the_image_is_about_to_end() -> None:
+    """At the present rate, or because few tiles are left: reporters then hurry."""
+    world = World(regions=10_000)
+    coordinator = world.open()
+    assert not report(coordinator, 0).ends_soon  # nothing is known yet
+    world.serve(coordinator, until=1)
+    for second in range(9):
+        world.clock.now += 1
+        answer = report(coordinator, *range(1000 * second, 1000 * second + 1000))
+        assert not answer.ends_soon
+    world.clock.now += 1
+    assert report(coordinator, *range(9000, 9700)).ends_soon  # 300 are left, of 1,000 a second
+    world.clock.now += 100
+    assert not coordinator.report(Batch.of({}, {})).ends_soon  # nothing came for long
+    assert report(coordinator, *range(9700, 9992)).ends_soon  # 8 are left
