@@ -38,15 +38,17 @@ def memory(bench: Bench) -> None:
             tracker = start(table, regions)
             pid = pid_of(tracker)
             count = tracker.progress().region_count
-            half = np.random.default_rng(1).permutation(count).astype(np.uint32)[: count // 2]
-            last = int(half[0]) if len(half) else 0
+            drawn = np.random.default_rng(1).permutation(count).astype(np.uint32)
+            if count > 1:
+                tracker.report(int(drawn[1]))  # what the process loads at its first report
+                tracker.flush()
             peak = Peak(pid)
-            for at in range(1, len(half), CHUNK):
-                tracker.report(half[at : at + CHUNK])
+            for at in range(2, count // 2, CHUNK):
+                tracker.report(drawn[at : min(at + CHUNK, count // 2)])
             tracker.flush()
             arrived = peak.mb()
             peak, before = Peak(pid), unique_mb(pid)
-            tracker.report(last)
+            tracker.report(int(drawn[0]))
             tracker.flush()
             flushed = before + peak.mb()
             time.sleep(0.5)

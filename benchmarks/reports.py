@@ -49,45 +49,48 @@ def reports(bench: Bench) -> None:
     with job_table() as table, local_ray():
         reporters = [Reporter.remote() for _ in range(REPORTERS)]
 
-        def shares(size: int, shuffled: bool) -> list[ray.ObjectRef]:
-            regions = np.arange(size, dtype=np.uint32)
-            if shuffled:
-                rng.shuffle(regions)
-            return [ray.put(share) for share in np.array_split(regions, REPORTERS)]
-
-        def everybody(how: str, actor: Any, mine: list[ray.ObjectRef]) -> None:
-            pairs = zip(reporters, mine, strict=True)
+        def everybody(how: str, actor: Any, shares: list[Any]) -> None:
+            pairs = zip(reporters, shares, strict=True)
             ray.get([getattr(reporter, how).remote(actor, share) for reporter, share in pairs])
 
+        def rate(
+            how: str, actor: Any, regions: np.ndarray[Any, Any], arrived: Callable[[int], object]
+        ) -> float:
+            shares = np.array_split(regions, REPORTERS)
+            everybody(how, actor, [share[:1] for share in shares])  # each meets the actor
+            arrived(REPORTERS)
+            rest = [ray.put(share[1:]) for share in shares]
+            with stopwatch() as seconds:
+                everybody(how, actor, rest)
+                arrived(len(regions))
+            return (len(regions) - REPORTERS) / seconds()
+
         def tracked(how: str, size: int, *, shuffled: bool = False) -> Callable[[], float]:
-            def rate() -> float:
-                tracker, mine = start(table, size), shares(size, shuffled)
-                with stopwatch() as seconds:
-                    everybody(how, tracker, mine)
-                    settle(tracker, size)
+            def side() -> float:
+                tracker, regions = start(table, size), np.arange(size, dtype=np.uint32)
+                if shuffled:
+                    rng.shuffle(regions)
+                found = rate(how, tracker, regions, lambda count: settle(tracker, count))
                 tracker.wait()
                 retire(tracker)
-                return size / seconds()
+                return found
 
-            return rate
+            return side
 
-        def naive(size: int) -> float:
-            counter, mine = CountingActor.remote(), shares(size, False)
-            ray.get(counter.count.remote())
-            with stopwatch() as seconds:
-                everybody("calls", counter, mine)
-            return size / seconds()
+        def naive() -> float:
+            counter, regions = CountingActor.remote(), np.arange(calls)
+            return rate("calls", counter, regions, lambda _: ray.get(counter.count.remote()))
 
         calls, single = bench.size(20_000, 1000), bench.size(400_000, 4000)
         whole = bench.size(1_000_000, 40_000)
         sides = {
-            "calls of an actor": lambda: naive(calls),
+            "calls of an actor": naive,
             "report(region)": tracked("one_by_one", single),
             "report(region), shuffled": tracked("one_by_one", single, shuffled=True),
             "report(array)": tracked("arrays", whole),
             "report(array), shuffled": tracked("arrays", whole, shuffled=True),
         }
-        naive(calls)  # warms up
+        naive()  # warms up
         rates = bench.alternate("reports/s", sides)
         plain = rates["calls of an actor"]
         for what in ("report(region)", "report(region), shuffled"):
