@@ -36,7 +36,7 @@ def growth(bench: Bench) -> None:
     sizes = bench.size((1000, 10_000, 100_000, 1_000_000), (1000, 10_000))
     hows: dict[str, tuple[Callable[[ImageTracker, int], None], int]] = {
         "report(array)": (_arrays, bench.size(1_000_000, 20_000)),
-        "report(region)": (_one_by_one, bench.size(200_000, 10_000)),
+        "report(region)": (_one_by_one, bench.size(100_000, 10_000)),
     }
     costs: dict[tuple[str, int], list[Cost]] = {}
     with job_table() as table, local_ray():
@@ -58,7 +58,7 @@ def growth(bench: Bench) -> None:
         for turn in range(1, rounds + 1):
             for how, (report, total) in hows.items():
                 for size in sizes:
-                    count = max(1, min(total // size, 100))
+                    count = max(1, min(total // size, 50))
                     cost = measure(report, size, count)
                     costs.setdefault((how, size), []).append(cost)
                     bench.tell(f"{turn} of {rounds}: {count} x {size:,} tiles, {how}: {cost}")

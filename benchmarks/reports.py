@@ -81,7 +81,7 @@ def reports(bench: Bench) -> None:
             counter, regions = CountingActor.remote(), np.arange(calls)
             return rate("calls", counter, regions, lambda _: ray.get(counter.count.remote()))
 
-        calls, single = bench.size(20_000, 1000), bench.size(400_000, 4000)
+        calls, single = bench.size(5_000, 1000), bench.size(200_000, 4000)
         whole = bench.size(1_000_000, 40_000)
         sides = {
             "calls of an actor": naive,

@@ -18,6 +18,11 @@ def work(region):
 
 
 @ray.remote
+def work_with(tracker, region):
+    """The same, with an argument more."""
+
+
+@ray.remote
 def work_and_report(tracker, region):
     tracker.report(region)
 
@@ -35,7 +40,7 @@ def tasks(bench: Bench) -> None:
     named actor and does not wait for the answer. All are submitted at once, or eight are in flight:
     by `ray.wait` in a loop, and by `map_unordered`.
     """
-    size, rounds = bench.size(5000, 300), bench.rounds(7)
+    size, rounds = bench.size(1000, 300), bench.rounds(11)
     with job_table() as table, local_ray():
         tracker = start(table, 3 * size * (rounds + 1))
         counter = CountingActor.options(name="counter").remote()
@@ -58,16 +63,18 @@ def tasks(bench: Bench) -> None:
 
             return rate
 
-        bare, argument, closure, naive, bounded, mapped = (
+        bare, unused, argument, closure, naive, bounded, mapped = (
             "no-op",
+            "no-op, the tracker an argument",
             "and report(), the tracker an argument",
             "and report(), the tracker in the closure",
             "and a call of a counting actor",
             "no-op, 8 in flight",
             "no-op, by map_unordered",
         )
-        sides = {
+        at_once = {
             bare: side(lambda regions: ray.get([work.remote(r) for r in regions])),
+            unused: side(lambda regions: ray.get([work_with.remote(tracker, r) for r in regions])),
             argument: side(
                 lambda regions: ray.get([work_and_report.remote(tracker, r) for r in regions]),
                 reports=True,
@@ -79,6 +86,8 @@ def tasks(bench: Bench) -> None:
             naive: side(
                 lambda regions: ray.get([work_and_count.remote(counter, r) for r in regions])
             ),
+        }
+        in_flight = {
             bounded: side(_bounded),
             mapped: side(
                 lambda regions: list(
@@ -87,10 +96,17 @@ def tasks(bench: Bench) -> None:
                 reports=True,
             ),
         }
-        for warm_up in sides.values():
+        for warm_up in (*at_once.values(), *in_flight.values()):
             warm_up()
-        rates = bench.alternate("tasks/s", sides, rounds)
+        rates = bench.alternate("tasks/s", at_once, rounds)
+        rates |= bench.alternate("tasks/s", in_flight)
         bench.goal("report() / no-op", quotients(rates[argument], rates[bare]), at_least=0.97)
+        bench.row(
+            "report() / no-op, the tracker an argument of both",
+            "",
+            quotients(rates[argument], rates[unused]),
+        )
+        bench.row("report(), closure / no-op", "", quotients(rates[closure], rates[bare]))
         bench.row("counting actor / no-op", "", quotients(rates[naive], rates[bare]))
         bench.row("map_unordered / 8 in flight", "", quotients(rates[mapped], rates[bounded]))
         bench.row("tracker, pickled", "bytes", [len(ray.cloudpickle.dumps(tracker))])
