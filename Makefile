@@ -1,6 +1,7 @@
 PYTHON ?= python3
 SEEDS ?= 0:10
 JOBS ?= 2
+BENCHES ?=
 VENV := .venv
 LOCALMODE := .venv-localmode
 DYNAMODB_LOCAL_VERSION := 10.3.0
@@ -8,7 +9,7 @@ DYNAMODB_LOCAL := .cache/dynamodb-local-$(DYNAMODB_LOCAL_VERSION)
 LOCALMODE_REQUIREMENTS := ray==2.53.0 'moto[dynamodb,server]' pytest pytest-timeout
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help venv venv-localmode dynamodb-local demo test test-unit test-integration test-localmode test-chaos chaos mutants lint format constraints clean
+.PHONY: help venv venv-localmode dynamodb-local demo test test-unit test-integration test-localmode test-chaos chaos mutants bench lint format constraints clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -64,6 +65,9 @@ chaos: venv dynamodb-local ## break everything around it, from seeds: make chaos
 
 mutants: venv dynamodb-local ## break what the guarantee rests on; each break must be noticed
 	@$(VENV)/bin/python tools/mutants.py
+
+bench: venv dynamodb-local ## measure it beside the plain ways of doing the same: make bench BENCHES="tasks pool"
+	@$(VENV)/bin/python -m benchmarks $(BENCHES)
 
 lint: venv ## check style and types
 	$(VENV)/bin/ruff check .

@@ -1,0 +1,99 @@
+"""How many reports the actor of one image takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import ray
+
+from .harness import Bench, bench, quotients
+from .stage import CountingActor, job_table, local_ray, retire, settle, start, stopwatch
+
+REPORTERS = 4
+CHUNK = 10_000  # regions in an array
+UNANSWERED = 1_000  # calls of the plain actor
+
+
+@ray.remote(num_cpus=0.25)
+class Reporter:
+    """A process that reports what it is told."""
+
+    def one_by_one(self, tracker, regions):
+        for region in regions.tolist():
+            tracker.report(region)
+
+    def arrays(self, tracker, regions):
+        for at in range(0, len(regions), CHUNK):
+            tracker.report(regions[at : at + CHUNK])
+
+    def calls(self, counter, regions):
+        calls = []
+        for region in regions.tolist():
+            if len(calls) == UNANSWERED:
+                ray.get(calls.pop(0))
+            calls.append(counter.add.remote(region))
+        ray.get(calls)
+
+
+@bench
+def reports(bench: Bench) -> None:
+    """Reports a second that one image takes from four processes.
+
+    Until the image's actor has merged all of them. `report` gets a region a call, or an array of
+    10,000; in order, or shuffled over the image. Without raytracker each report is a call of an
+    actor, whose answers are awaited, a thousand calls later.
+    """
+    rng = np.random.default_rng(1)
+    with job_table() as table, local_ray():
+        reporters = [Reporter.remote() for _ in range(REPORTERS)]
+
+        def everybody(how: str, actor: Any, shares: list[Any]) -> None:
+            pairs = zip(reporters, shares, strict=True)
+            ray.get([getattr(reporter, how).remote(actor, share) for reporter, share in pairs])
+
+        def rate(
+            how: str, actor: Any, regions: np.ndarray[Any, Any], arrived: Callable[[int], object]
+        ) -> float:
+            shares = np.array_split(regions, REPORTERS)
+            everybody(how, actor, [share[:1] for share in shares])  # each meets the actor
+            arrived(REPORTERS)
+            rest = [ray.put(share[1:]) for share in shares]
+            with stopwatch() as seconds:
+                everybody(how, actor, rest)
+                arrived(len(regions))
+            return (len(regions) - REPORTERS) / seconds()
+
+        def tracked(how: str, size: int, *, shuffled: bool = False) -> Callable[[], float]:
+            def side() -> float:
+                tracker, regions = start(table, size), np.arange(size, dtype=np.uint32)
+                if shuffled:
+                    rng.shuffle(regions)
+                found = rate(how, tracker, regions, lambda count: settle(tracker, count))
+                tracker.wait()
+                retire(tracker)
+                return found
+
+            return side
+
+        def naive() -> float:
+            counter, regions = CountingActor.remote(), np.arange(calls)
+            return rate("calls", counter, regions, lambda _: ray.get(counter.count.remote()))
+
+        calls, single = bench.size(5_000, 1000), bench.size(200_000, 4000)
+        whole = bench.size(1_000_000, 40_000)
+        sides = {
+            "calls of an actor": naive,
+            "report(region)": tracked("one_by_one", single),
+            "report(region), shuffled": tracked("one_by_one", single, shuffled=True),
+            "report(array)": tracked("arrays", whole),
+            "report(array), shuffled": tracked("arrays", whole, shuffled=True),
+        }
+        naive()  # warms up
+        rates = bench.alternate("reports/s", sides)
+        plain = rates["calls of an actor"]
+        for what in ("report(region)", "report(region), shuffled"):
+            bench.goal(f"{what} / calls", quotients(rates[what], plain), at_least=50)
+        for what in ("report(array)", "report(array), shuffled"):
+            bench.goal(f"{what}, each", rates[what], "reports/s", at_least=1_000_000)

@@ -1,0 +1,122 @@
+"""What reporting costs the tasks that do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import ray
+
+from .harness import Bench, bench, quotients
+from .stage import CountingActor, job_table, local_ray, settle, start, stopwatch
+
+IN_FLIGHT = 8  # what map_unordered takes on two CPUs
+
+
+@ray.remote
+def work(region):
+    """What is done with a region: nothing."""
+
+
+@ray.remote
+def work_with(tracker, region):
+    """The same, with an argument more."""
+
+
+@ray.remote
+def work_and_report(tracker, region):
+    tracker.report(region)
+
+
+@ray.remote
+def work_and_count(counter, region):
+    counter.add.remote(region)
+
+
+@bench
+def tasks(bench: Bench) -> None:
+    """Rate of Ray tasks that do nothing but report.
+
+    Each task gets the number of its region. Without raytracker it does nothing with it, or calls a
+    named actor and does not wait for the answer. All are submitted at once, or eight are in flight:
+    by `ray.wait` in a loop, and by `map_unordered`.
+    """
+    size, rounds = bench.size(1000, 300), bench.rounds(11)
+    with job_table() as table, local_ray():
+        tracker = start(table, 3 * size * (rounds + 1))
+        counter = CountingActor.options(name="counter").remote()
+        reported = 0
+
+        @ray.remote
+        def work_and_report_from_closure(region):
+            tracker.report(region)
+
+        def side(run: Callable[[range], object], *, reports: bool = False) -> Callable[[], float]:
+            def rate() -> float:
+                nonlocal reported
+                regions = range(reported, reported + size)
+                with stopwatch() as seconds:
+                    run(regions)
+                if reports:
+                    reported += size
+                    settle(tracker, reported)
+                return size / seconds()
+
+            return rate
+
+        bare, unused, argument, closure, naive, bounded, mapped = (
+            "no-op",
+            "no-op, the tracker an argument",
+            "and report(), the tracker an argument",
+            "and report(), the tracker in the closure",
+            "and a call of a counting actor",
+            "no-op, 8 in flight",
+            "no-op, by map_unordered",
+        )
+        at_once = {
+            bare: side(lambda regions: ray.get([work.remote(r) for r in regions])),
+            unused: side(lambda regions: ray.get([work_with.remote(tracker, r) for r in regions])),
+            argument: side(
+                lambda regions: ray.get([work_and_report.remote(tracker, r) for r in regions]),
+                reports=True,
+            ),
+            closure: side(
+                lambda regions: ray.get([work_and_report_from_closure.remote(r) for r in regions]),
+                reports=True,
+            ),
+            naive: side(
+                lambda regions: ray.get([work_and_count.remote(counter, r) for r in regions])
+            ),
+        }
+        in_flight = {
+            bounded: side(_bounded),
+            mapped: side(
+                lambda regions: list(
+                    tracker.map_unordered(work, ((r, (r,)) for r in regions), IN_FLIGHT)
+                ),
+                reports=True,
+            ),
+        }
+        for warm_up in (*at_once.values(), *in_flight.values()):
+            warm_up()
+        rates = bench.alternate("tasks/s", at_once, rounds)
+        rates |= bench.alternate("tasks/s", in_flight)
+        bench.goal("report() / no-op", quotients(rates[argument], rates[bare]), at_least=0.97)
+        bench.row(
+            "report() / no-op, the tracker an argument of both",
+            "",
+            quotients(rates[argument], rates[unused]),
+        )
+        bench.row("report(), closure / no-op", "", quotients(rates[closure], rates[bare]))
+        bench.row("counting actor / no-op", "", quotients(rates[naive], rates[bare]))
+        bench.row("map_unordered / 8 in flight", "", quotients(rates[mapped], rates[bounded]))
+        bench.row("tracker, pickled", "bytes", [len(ray.cloudpickle.dumps(tracker))])
+
+
+def _bounded(regions: Iterable[int]) -> None:
+    running: list[ray.ObjectRef] = []
+    for region in regions:
+        if len(running) == IN_FLIGHT:
+            [done], running = ray.wait(running)
+            ray.get(done)
+        running.append(work.remote(region))
+    ray.get(running)
