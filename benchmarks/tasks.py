@@ -36,8 +36,9 @@ def work_and_count(counter, region):
 def tasks(bench: Bench) -> None:
     """Rate of Ray tasks that do nothing but report.
 
-    Each task gets the number of its region. Without raytracker it does nothing with it, or calls a
-    named actor and does not wait for the answer. All are submitted at once, or eight are in flight:
+    Each task gets the number of its region, and the tracker as an argument or in its closure.
+    Without raytracker it does nothing with it, or calls a named actor and does not wait for the
+    answer. All are submitted at once, or eight are in flight:
     by `ray.wait` in a loop, and by `map_unordered`.
     """
     size, rounds = bench.size(1000, 300), bench.rounds(11)
@@ -100,13 +101,12 @@ def tasks(bench: Bench) -> None:
             warm_up()
         rates = bench.alternate("tasks/s", at_once, rounds)
         rates |= bench.alternate("tasks/s", in_flight)
-        bench.goal("report() / no-op", quotients(rates[argument], rates[bare]), at_least=0.97)
-        bench.row(
-            "report() / no-op, the tracker an argument of both",
-            "",
-            quotients(rates[argument], rates[unused]),
-        )
-        bench.row("report(), closure / no-op", "", quotients(rates[closure], rates[bare]))
+        for what, one, other in (
+            ("report() / no-op, the tracker an argument of both", argument, unused),
+            ("report() / no-op, the tracker in the closure", closure, bare),
+        ):
+            bench.goal(what, quotients(rates[one], rates[other]), at_least=0.97)
+        bench.row("the tracker as an argument / none", "", quotients(rates[unused], rates[bare]))
         bench.row("counting actor / no-op", "", quotients(rates[naive], rates[bare]))
         bench.row("map_unordered / 8 in flight", "", quotients(rates[mapped], rates[bounded]))
         bench.row("tracker, pickled", "bytes", [len(ray.cloudpickle.dumps(tracker))])
