@@ -84,6 +84,41 @@ def test_the_runner_reads_the_counts_of_a_report(tmp_path: Path):
     assert str(read(report)) == "4 passed, 3 failed, 3 skipped"
 
 
+def with_parts(monkeypatch: pytest.MonkeyPatch, root: Path, **tests: str) -> None:
+    """Has the runner's parts be these tests."""
+    python = root / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(run_tests, "ROOT", root)
+    for name, test in tests.items():
+        (root / f"test_{name}.py").write_text(test)
+        part = (".venv", "make venv", [f"test_{name}.py"])
+        monkeypatch.setitem(run_tests.PARTS, name, part)
+
+
+def test_the_unit_tests_run_beside_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    """What they print comes in one piece, and their failure counts."""
+    with_parts(
+        monkeypatch,
+        tmp_path,
+        unit="def test(): assert 1 == 2",
+        integration="def test(): pass\ndef test_too(): pass",
+    )
+    assert run_tests.main(["unit", "integration"]) == 1
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[-3:] == [
+        "unit: 0 passed, 1 failed",
+        "integration: 2 passed, 0 failed",
+        "all: 2 passed, 1 failed",
+    ]
+    assert lines.index("--- integration: test_integration.py") < lines.index(
+        "--- unit: test_unit.py"
+    )
+
+
 @pytest.mark.parametrize(
     ("test", "count"),
     [
@@ -98,13 +133,7 @@ def test_a_part_that_passed_no_test_failed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, test: str, count: Count
 ):
     """Whatever status pytest ended with, or did not live to tell."""
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
-    (tmp_path / "test_it.py").write_text(test)
-    monkeypatch.setattr(run_tests, "ROOT", tmp_path)
-    monkeypatch.setitem(run_tests.PARTS, "unit", (".venv", "make venv", ["test_it.py"]))
+    with_parts(monkeypatch, tmp_path, unit=test)
     assert run_tests.run("unit") == count
     assert run_tests.main(["unit"]) == (1 if count.failed else 0)
 
