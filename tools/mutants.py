@@ -118,6 +118,17 @@ MUTATIONS = [
         ((RUNS, "if read.tracker_owner == owner:", "if False:"),),
     ),
     Mutation(
+        "a start that is written over itself",
+        (
+            (
+                "tracker/beginning.py",
+                "return found is not None and found.tracker_run == run",
+                "return False",
+            ),
+        ),
+        ("tests/unit/test_beginning.py",),
+    ),
+    Mutation(
         "one owner for all runs of a process",
         (("coordinator.py", "self.owner = uuid.uuid4().hex", 'self.owner = "process"'),),
     ),

@@ -44,6 +44,8 @@ def begin(
 
     def write() -> None:
         found = None if if_exists == "error" else table.read(job.image_id)
+        if _is_written(found, run):
+            return
         if found is not None and found.tracker_run and if_exists == "resume":
             _check_same(found, layout, job.tracker_grid)
             table.resume(found, run, pool=job.tracker_pool, redrive=redrive)
@@ -68,7 +70,8 @@ def go_on(image_id: str, table: JobTable, *, pool: str | None, redrive: bool) ->
 
     def write() -> Layout:
         found = read_tracked(table, image_id)
-        table.resume(found, run, pool=pool, redrive=redrive)
+        if not _is_written(found, run):
+            table.resume(found, run, pool=pool, redrive=redrive)
         return ledger_of(found).layout
 
     return run, patiently(write)
@@ -104,6 +107,15 @@ def patiently(request: Callable[[], T]) -> T:
                 raise
         time.sleep(delay * random.uniform(0.5, 1.0))
         delay = min(2.0, delay * 2)
+
+
+def _is_written(found: JobItem | None, run: str) -> bool:
+    """Whether an earlier try got through, whose answer was lost.
+
+    To write again, over our own run, would pass as long as the run lasts; and the network may hold
+    such a write back until the run has come far.
+    """
+    return found is not None and found.tracker_run == run
 
 
 def _check_same(found: JobItem, layout: Layout, grid: str | None) -> None:
