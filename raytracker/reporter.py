@@ -26,8 +26,8 @@ from .errors import ActorUnavailable, FlushTimeout, RaytrackerError
 from .ledger import Outcomes, Span, clip_reason
 from .schedule import Schedule
 
-GAP_SECONDS = 0.1  # a call costs about a millisecond of computing, in three processes
-LAST_GAP_SECONDS = 0.01  # when the image is about to end
+GAP_SECONDS = 0.2  # a call costs milliseconds of computing, in three processes
+SHORT_GAP_SECONDS = 0.01  # when the image is about to end, or somebody waits
 MAX_REPORTS = 500  # of as many images, at a time
 URGENT_POLL_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 5.0
@@ -52,7 +52,7 @@ class _Held:
         self.urgent = False
         self.failures = 0
         self.send_at = 0.0
-        self.gap_seconds = GAP_SECONDS
+        self.hurries = False
         self.poll_seconds = spec.flush_interval
         self.fault: RaytrackerError | None = None
         self.trouble: RaytrackerError | None = None
@@ -115,7 +115,9 @@ class _Held:
         elif self.urgent:
             wait = URGENT_POLL_SECONDS
         elif self.unsent:
-            wait = self.gap_seconds
+            # More often than it is flushed it need not be sent.
+            gap = min(GAP_SECONDS, self.spec.flush_interval)
+            wait = SHORT_GAP_SECONDS if self.hurries else gap
         return self.send_at + wait
 
 
@@ -168,6 +170,8 @@ class Reporter:
         """Waits until the actor has all that this process reported; returns whether it has."""
         with self._changed:
             held = self._held(spec)
+            held.hurries = True  # until the next answer
+            self._reschedule(held)
             return self._changed.wait_for(
                 lambda: held.fault is not None or not (held.unsent or held.in_flight), timeout
             )
@@ -331,7 +335,7 @@ class Reporter:
             held.failures = 0
             held.unreachable = held.unreachable_since = None
             held.acknowledge(answer, batch)
-            held.gap_seconds = LAST_GAP_SECONDS if answer.ends_soon else GAP_SECONDS
+            held.hurries = answer.ends_soon
             held.poll_seconds = (
                 held.spec.flush_interval
                 if batch
