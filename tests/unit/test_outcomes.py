@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raytracker import ImageTracker, JobTable
+from raytracker.actor import Spec
 from raytracker.errors import UnknownRegion
 from raytracker.ledger import Layout, Outcomes
 from raytracker.tracker.arrays import spans_of_arrays
@@ -109,3 +113,11 @@ def test_arrays_that_name_no_tile_are_refused() -> None:
         spans_of_arrays(layout, np.array([1, 0]), np.array([2, 2]), b"\2")
     with pytest.raises(TypeError, match=r"region: an integer or an array of integers, not float64"):
         spans_of_arrays(layout, np.array([0.0]), None, b"\2")
+
+
+def test_without_numpy_arrays_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what `report` takes, and what is missing."""
+    monkeypatch.setitem(sys.modules, "raytracker.tracker.arrays", None)
+    tracker = ImageTracker(Spec("scene", "run", JobTable("jobs")), Layout.of(3))
+    with pytest.raises(TypeError, match=r"region \[0, 1\], tile None: integers, or numpy arrays"):
+        tracker.report([0, 1])  # type: ignore[arg-type]
