@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 MODEL = "tests/unit/test_protocol_model.py"
 COORDINATOR = "tests/unit/test_coordinator.py"
+TAKEOVER = "tests/unit/test_takeover.py"
 MAPPING = "tests/integration/test_mapping.py"
 RUNS = "job_table/runs.py"
 CLAIM_READ = "self._check_run(image_id, run, None if read is None else read.tracker_run)"
@@ -29,7 +30,7 @@ class Mutation:
 
     name: str
     changes: tuple[tuple[str, str, str], ...]
-    tests: tuple[str, ...] = (MODEL, COORDINATOR)
+    tests: tuple[str, ...] = (MODEL, COORDINATOR, TAKEOVER)
 
 
 MUTATIONS = [

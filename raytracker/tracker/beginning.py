@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from ..errors import ImageExists, JobVanished, ResumeMismatch, TableUnavailable
+from ..image_request import ImageRequest
 from ..job_table import JobItem, JobTable, check_image_id, ledger_of
 from ..ledger import Layout
 
@@ -18,6 +19,18 @@ IfExists = Literal["error", "resume", "restart"]
 START_SECONDS = 30.0
 
 T = TypeVar("T")
+
+
+def job_item(job: JobItem | ImageRequest | str) -> JobItem:
+    """Returns the item that `ImageTracker.start` was given, or makes it."""
+    if isinstance(job, JobItem):
+        return job
+    return JobItem(image_id=job) if isinstance(job, str) else JobItem.from_image_request(job)
+
+
+def job_table(table: JobTable | str) -> JobTable:
+    """Returns the table as boto3 finds it here: the nodes have other environments."""
+    return (table if isinstance(table, JobTable) else JobTable(table)).spelt_out()
 
 
 def begin(

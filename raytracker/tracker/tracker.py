@@ -22,7 +22,15 @@ from ..ledger import ERROR, SUCCESS, Layout, Span
 from ..progress import Progress
 from ..reporter import reporter
 from . import attempt
-from .beginning import IfExists, begin, go_on, patiently, read_tracked
+from .beginning import (
+    IfExists,
+    begin,
+    go_on,
+    job_item,
+    job_table,
+    patiently,
+    read_tracked,
+)
 from .mapper import Key, Results, Tolerance
 from .mapper import reason as reason_of
 from .view import View
@@ -102,7 +110,7 @@ class ImageTracker(View):
             TableUnavailable: DynamoDB did not answer for half a minute.
         """
         cluster()  # raises where there is none
-        job, table, host = _job_item(job), _job_table(table), Pool.of(pool, pool_size)
+        job, table, host = job_item(job), job_table(table), Pool.of(pool, pool_size)
         job = replace(job, tracker_pool=host and str(host))
         run, layout = begin(job, regions, table, if_exists, grid, redrive)
         return cls._ready(
@@ -141,7 +149,7 @@ class ImageTracker(View):
             RayNotInitialized: This process is not connected to a Ray cluster.
         """
         cluster()  # raises where there is none
-        table, host = _job_table(table), Pool.of(pool, pool_size)
+        table, host = job_table(table), Pool.of(pool, pool_size)
         run, layout = go_on(image_id, table, pool=host and str(host), redrive=redrive)
         return cls._ready(
             Spec(image_id, run, table, float(flush_interval), float(max_wcu_per_second), host),
@@ -161,7 +169,7 @@ class ImageTracker(View):
             ResumeMismatch: No run ever tracked the item.
             LedgerError: The item's ledger cannot be read.
         """
-        table = _job_table(table)
+        table = job_table(table)
         found = patiently(lambda: read_tracked(table, image_id))
         spec = Spec(image_id, found.tracker_run or "", table, pool=Pool.parse(found.tracker_pool))
         return cls(spec, ledger_of(found).layout)
@@ -413,14 +421,3 @@ def _spans_of_arrays(
             f"region {region!r}, tile {tile!r}: integers, or numpy arrays of them ({err})"
         ) from err
     return spans_of_arrays(layout, region, tile, outcome)
-
-
-def _job_item(job: JobItem | ImageRequest | str) -> JobItem:
-    if isinstance(job, JobItem):
-        return job
-    return JobItem(image_id=job) if isinstance(job, str) else JobItem.from_image_request(job)
-
-
-def _job_table(table: JobTable | str) -> JobTable:
-    # As boto3 finds it here: the nodes have other environments than the driver.
-    return (table if isinstance(table, JobTable) else JobTable(table)).spelt_out()
