@@ -150,6 +150,10 @@ class _ImageActor:
         self._reschedule(spec.key, coordinator)
         return ack
 
+    def open(self, spec: Spec) -> None:
+        """Serves the image, though there is nothing to report: it may want to be ended."""
+        self._reschedule(spec.key, self._open(spec))
+
     def end(self, spec: Spec, state: str) -> None:
         coordinator = self._open(spec)
         coordinator.end(state)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import ray
 
-from ..errors import ImageStalled, RaytrackerError, TableUnavailable, WaitTimeout
-from ..job_table import JobItem
+from ..errors import (
+    ActorUnavailable,
+    ImageStalled,
+    RaytrackerError,
+    TableUnavailable,
+    WaitTimeout,
+)
+from ..job_table import JobItem, ledger_of
 from ..progress import Progress
 from ..reporter import reporter
 
@@ -55,12 +62,24 @@ class Wait:
             if time.monotonic() >= self._read_at:
                 self._read_at = time.monotonic() + TABLE_POLL_SECONDS
                 item = self._tracker._read()
-                return item if item.end_time is not None else None
+                if item.end_time is not None:
+                    return item
+                self._have_it_ended(item)
         elif status.durable and (not status.tile_pending or status.ended_early):
             return self._tracker._read()
         elif status.trouble:
             self._tracker.flush()  # raises what the trouble is, or finds it healed
         return None
+
+    def _have_it_ended(self, item: JobItem) -> None:
+        """Has an actor serve an image that is settled, and whose end is not in the item.
+
+        A resume that read the item while tiles were pending takes the end away, even if the run
+        before has settled them meanwhile. Nobody has anything to report then.
+        """
+        if ray.is_initialized() and ledger_of(item).settled:
+            with suppress(ActorUnavailable):  # it is tried again
+                self._tracker._ask("open", start=True)
 
     def _check_stall(self, status: Progress | RaytrackerError | None) -> None:
         now = time.monotonic()

@@ -305,6 +305,21 @@ def test_the_actor_survives_its_own_death(job_table: JobTable) -> None:
     assert counts(tracker.wait(60)) == (60, 51, 9)
 
 
+def test_a_resume_that_crosses_the_last_flush_still_ends(job_table: JobTable) -> None:
+    """It read the item while a tile was pending, and takes away an end written meanwhile."""
+    first = ImageTracker.start("scene", regions=2, table=job_table)
+    first.report(0)
+    first.flush()
+    read = job_table.get_image_request("scene")
+    first.report(1)
+    first.wait(30)
+    job_table.resume(read, "another run")
+    assert job_table.get_image_request("scene").end_time is None
+    job = ImageTracker.attach("scene", table=job_table).wait(30)
+    assert (job.status, counts(job)) == ("SUCCESS", (2, 2, 0))
+    assert job.end_time is not None
+
+
 def test_an_actor_that_cannot_start_is_told(
     job_table: JobTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
