@@ -82,7 +82,7 @@ def pool(bench: Bench) -> None:
             at_least=0.8,
         )
         heaviest = growth[-1][1][0]
-        seconds = bench.size(8, 2)
+        seconds = bench.size(5, 2)
         for turn in range(1, bench.size(3, 1) + 1):
             crowd.report_for(seconds)
             lags, heaviest = crowd.lags(), max(heaviest, memory())

@@ -41,7 +41,7 @@ def tasks(bench: Bench) -> None:
     answer. All are submitted at once, or eight are in flight:
     by `ray.wait` in a loop, and by `map_unordered`.
     """
-    size, rounds = bench.size(3000, 300), bench.rounds(7)
+    size, rounds = bench.size(3000, 300), bench.rounds()
     with job_table() as table, local_ray():
         tracker = start(table, 3 * size * (rounds + 1))
         counter = CountingActor.options(name="counter").remote()
