@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import ray
 
 from .harness import Bench, bench, quotients
+from .process import cpu_seconds_of_all
 from .stage import CountingActor, job_table, local_ray, settle, start, stopwatch
 
 IN_FLIGHT = 8  # what map_unordered takes on two CPUs
@@ -39,7 +40,8 @@ def tasks(bench: Bench) -> None:
     Each task gets the number of its region, and the tracker as an argument or in its closure.
     Without raytracker it does nothing with it, or calls a named actor and does not wait for the
     answer. All are submitted at once, or eight are in flight:
-    by `ray.wait` in a loop, and by `map_unordered`.
+    by `ray.wait` in a loop, and by `map_unordered`. CPU is that of the driver, Ray, its workers,
+    the actor and DynamoDB Local together; it tells more than the rate where that is noisy.
     """
     size, rounds = bench.size(3000, 300), bench.rounds()
     with job_table() as table, local_ray():
@@ -55,13 +57,16 @@ def tasks(bench: Bench) -> None:
             def rate() -> float:
                 nonlocal reported
                 regions = range(reported, reported + size)
+                cpu = cpu_seconds_of_all()
                 with stopwatch() as seconds:
                     run(regions)
+                rate.cpu.append(1000 * (cpu_seconds_of_all() - cpu) / size)
                 if reports:
                     reported += size
                     settle(tracker, reported)
                 return size / seconds()
 
+            rate.cpu = []
             return rate
 
         bare, unused, argument, closure, naive, bounded, mapped = (
@@ -101,6 +106,8 @@ def tasks(bench: Bench) -> None:
             warm_up()
         rates = bench.alternate("tasks/s", at_once, rounds)
         rates |= bench.alternate("tasks/s", in_flight)
+        for what in at_once:
+            bench.row(f"{what}: CPU of all processes", "ms a task", at_once[what].cpu[1:])
         for what, one, other in (
             ("report() / no-op, the tracker an argument of both", argument, unused),
             ("report() / no-op, the tracker in the closure", closure, bare),
