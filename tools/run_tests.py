@@ -2,8 +2,8 @@
 
 Usage: run_tests.py [unit] [integration] [chaos] [localmode]    (no name: all parts)
 
-The unit tests, which keep one core busy, run beside the others, which mostly wait; what they print
-comes at the end.
+The unit tests run beside the others, which mostly wait, with what those leave of the CPU (nice 19);
+what they print comes at the end.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ class Count(NamedTuple):
         return f"{self.passed} passed, {self.failed} failed{skipped}"
 
 
-def run(name: str, output: IO[str] | None = None) -> Count:
+def run(name: str, output: IO[str] | None = None, *before: str) -> Count:
     """Runs one part; a part that ends badly without a failed test counts as one failed.
 
     Args:
         name: The part.
         output: Where to print; None: as this process does.
+        before: What stands before the command.
     """
     environment, cure, folders = PARTS[name]
     python = ROOT / environment / "bin" / "python"
@@ -52,7 +53,7 @@ def run(name: str, output: IO[str] | None = None) -> Count:
     report = ROOT / ".cache" / "junit" / f"{name}.xml"
     report.unlink(missing_ok=True)
     print(f"--- {name}: {' '.join(folders)}", file=output, flush=True)
-    command = [str(python), "-m", "pytest", "-q", f"--junitxml={report}", *folders]
+    command = [*before, str(python), "-m", "pytest", "-q", f"--junitxml={report}", *folders]
     status = subprocess.run(command, cwd=ROOT, check=False, stdout=output, stderr=output).returncode
     count = read(report)
     if status:
@@ -65,7 +66,9 @@ def run(name: str, output: IO[str] | None = None) -> Count:
 def run_all(names: list[str]) -> dict[str, Count]:
     """Runs parts, the unit tests beside the others."""
     with ThreadPoolExecutor(1) as beside, tempfile.TemporaryFile("w+") as output:
-        unit = beside.submit(run, "unit", output) if "unit" in names and len(names) > 1 else None
+        unit = None
+        if "unit" in names and len(names) > 1:
+            unit = beside.submit(run, "unit", output, "nice", "-n", "19")
         counts = {name: run(name) for name in names if unit is None or name != "unit"}
         if unit is not None:
             counts = {"unit": unit.result(), **counts}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TASKS_PER_CPU = 4
 POLL_SECONDS = 0.1
 STOP_SECONDS = 30.0
-CANCEL_TRIES = 20
+CANCEL_TRIES = 120  # on a busy machine a task may wait for its worker to start
 
 Key = int | tuple[int, int]
 Item = tuple[Key, tuple[Any, ...]]

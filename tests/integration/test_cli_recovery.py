@@ -22,6 +22,11 @@ def slow(pixels, tile):
     with open(os.path.join({folder!r}, f"ran-{{tile.region}}"), "a") as file:
         file.write("x")
     time.sleep(0.4)
+
+def held(pixels, tile):
+    slow(pixels, tile)
+    while tile.region > 9 and not os.path.exists(os.path.join({folder!r}, "go")):
+        time.sleep(0.05)
 """
 CUT = ["--tile-size", "128", "--region-size", "128"]
 REGIONS = 42
@@ -33,9 +38,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def begin(folder: Path, table: JobTable, endpoint: str, *options: str) -> subprocess.Popen[str]:
+def begin(
+    folder: Path, table: JobTable, endpoint: str, *options: str, function: str = "slow"
+) -> subprocess.Popen[str]:
     """Starts the command with a Ray cluster of its own."""
-    line = command(folder, "run", BAHAMAS, "detector.py:slow", "--table", table.table_name)
+    line = command(folder, "run", BAHAMAS, f"detector.py:{function}", "--table", table.table_name)
     return subprocess.Popen(
         [*line, *CUT, *options],
         cwd=folder,
@@ -74,10 +81,15 @@ def test_of_two_commands_for_one_image_the_later_wins(
     folder: Path, job_table: JobTable, dynamodb_local: str
 ) -> None:
     """On two Ray clusters: one item, right; the first ends with a line that says why."""
-    with begin(folder, job_table, dynamodb_local, "--if-exists", "restart") as first:
+    options = (folder, job_table, dynamodb_local, "--if-exists", "restart")
+    with begin(*options, function="held") as first:
         wait_until(lambda: settled(job_table) >= 1, 60, "a durable region of the first")
         mine = job_table.get_image_request(BAHAMAS).tracker_run
-        with begin(folder, job_table, dynamodb_local, "--if-exists", "restart") as second:
+        with begin(*options, function="held") as second:
+            wait_until(
+                lambda: job_table.get_image_request(BAHAMAS).tracker_run != mine, 90, "the second"
+            )
+            (folder / "go").touch()
             _, told = first.communicate(timeout=120)
             second.communicate(timeout=120)
     assert first.returncode == 1

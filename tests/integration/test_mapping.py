@@ -106,7 +106,7 @@ def test_dropping_the_iterator_cancels(job_table: JobTable) -> None:
     del results
     free = ray.cluster_resources()["CPU"]
     wait_until(
-        lambda: ray.available_resources().get("CPU") == free, timeout=40, what="cancelled tasks"
+        lambda: ray.available_resources().get("CPU") == free, timeout=90, what="cancelled tasks"
     )
     assert tracker.progress().region_error == 0
     assert len(tracker.pending()) >= 90
