@@ -97,7 +97,7 @@ def with_parts(monkeypatch: pytest.MonkeyPatch, root: Path, **tests: str) -> Non
         monkeypatch.setitem(run_tests.PARTS, name, part)
 
 
-def test_the_unit_tests_run_beside_the_others(
+def test_the_unit_tests_run_beside_chaos(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
     """What they print comes in one piece, and their failure counts."""
@@ -105,18 +105,19 @@ def test_the_unit_tests_run_beside_the_others(
         monkeypatch,
         tmp_path,
         unit="def test(): assert 1 == 2",
-        integration="def test(): pass\ndef test_too(): pass",
+        chaos="def test(): pass\ndef test_too(): pass",
+        localmode="def test(): pass",
     )
-    assert run_tests.main(["unit", "integration"]) == 1
+    assert run_tests.main(["unit", "chaos", "localmode"]) == 1
     lines = capfd.readouterr().out.splitlines()
-    assert lines[-3:] == [
+    assert lines[-4:] == [
+        "chaos: 2 passed, 0 failed",
         "unit: 0 passed, 1 failed",
-        "integration: 2 passed, 0 failed",
-        "all: 2 passed, 1 failed",
+        "localmode: 1 passed, 0 failed",
+        "all: 3 passed, 1 failed",
     ]
-    assert lines.index("--- integration: test_integration.py") < lines.index(
-        "--- unit: test_unit.py"
-    )
+    begun = [line.split()[1] for line in lines if line.startswith("---")]
+    assert begun == ["chaos:", "unit:", "localmode:"]
 
 
 @pytest.mark.parametrize(
