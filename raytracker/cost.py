@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .errors import InvalidEstimate, InvalidLayout
-from .job_table import JobItem, RunTable
+from .job_table import check_size
 from .ledger import Layout, Ledger
 
 WCU_BYTES = 1024
@@ -100,7 +100,7 @@ def estimate(
     _check("flush_interval", flush_interval, flush_interval >= 0)
     _check("max_wcu_per_second", max_wcu_per_second, max_wcu_per_second > 0)
     layout = _layout(regions, tiles)
-    RunTable("").check_size(JobItem(image_id="to be estimated"), layout)
+    check_size({"image_id": "to be estimated"}, layout)
     start_wcu = _wcu(OTHER_BYTES + len(Ledger(layout).encode()))
     item_bytes = OTHER_BYTES + Ledger.max_encoded_bytes(layout)
     flush_wcu = _wcu(item_bytes)

@@ -11,7 +11,6 @@ import atexit
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
@@ -23,105 +22,17 @@ from . import actor
 from .actor import Spec
 from .coordinator import Ack, Batch
 from .errors import ActorUnavailable, FlushTimeout, RaytrackerError
-from .ledger import Outcomes, Span, clip_reason
+from .held import URGENT_POLL_SECONDS, Held
+from .ledger import Span
 from .schedule import Schedule
 
-GAP_SECONDS = 0.2  # a call costs milliseconds of computing, in three processes
-SHORT_GAP_SECONDS = 0.01  # when the image is about to end, or somebody waits
 MAX_REPORTS = 500  # of as many images, at a time
-URGENT_POLL_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 5.0
-FIRST_RETRY_SECONDS = 0.1
-LONGEST_RETRY_SECONDS = 2.0
 EXIT_SECONDS = 2.0
 UNREACHABLE_SECONDS = 30.0  # a restart takes one; a lost node is noticed within 20
 
 
-class _Held:
-    """The outcomes of one run that are not durable yet: bounded by the tiles of the image."""
-
-    def __init__(self, spec: Spec) -> None:
-        self.spec = spec
-        self.outcomes = Outcomes()
-        self.reasons: dict[int, str] = {}
-        self.unsent = Outcomes()
-        self.unsent_reasons: dict[int, str] = {}
-        self.sent: deque[tuple[int, Batch]] = deque()  # (mark, outcomes up to it)
-        self.owner: str | None = None
-        self.in_flight = False
-        self.urgent = False
-        self.failures = 0
-        self.send_at = 0.0
-        self.hurries = False
-        self.poll_seconds = spec.flush_interval
-        self.fault: RaytrackerError | None = None
-        self.trouble: RaytrackerError | None = None
-        self.unreachable: BaseException | None = None
-        self.unreachable_since: float | None = None
-
-    def add(self, spans: Iterable[Span], reasons: Mapping[int, str]) -> None:
-        try:
-            for first, outcomes in spans:
-                for news in self.outcomes.join(first, outcomes):
-                    self.unsent.join(*news)
-            for number, text in reasons.items():
-                if self.unsent[number]:
-                    self.reasons[number] = self.unsent_reasons[number] = clip_reason(text)
-        except BaseException:
-            self.send_all_again()  # a signal may come between what is held and what is sent
-            raise
-
-    def take(self) -> Batch:
-        batch = Batch(list(self.unsent.spans()), self.unsent_reasons)
-        self.unsent, self.unsent_reasons = Outcomes(), {}
-        return batch
-
-    def send_all_again(self) -> None:
-        self.unsent, self.unsent_reasons = self.outcomes.copy(), dict(self.reasons)
-        self.sent.clear()
-
-    def acknowledge(self, ack: Ack, batch: Batch) -> None:
-        """Notes an answer: the only place where something held is let go."""
-        if batch:
-            self.sent.append((ack.received, batch))
-        if self.owner not in (None, ack.owner):
-            self.send_all_again()
-        self.owner = ack.owner
-        while self.sent and self.sent[0][0] <= ack.durable:
-            durable = self.sent.popleft()[1]
-            for span in durable.spans:
-                self.outcomes.release(*span)
-            for number in durable.reasons:
-                if not self.outcomes[number]:
-                    self.reasons.pop(number, None)
-        self.trouble = ack.trouble
-        if ack.fault:
-            self.give_up(ack.fault)
-
-    def give_up(self, fault: RaytrackerError) -> None:
-        self.fault = fault
-        self.outcomes = Outcomes()
-        self.reasons.clear()
-        self.send_all_again()
-
-    def due(self) -> float | None:
-        """Returns when, in monotonic seconds, the actor is to be called, or None."""
-        if self.in_flight or not self.outcomes:
-            return None
-        wait = self.poll_seconds
-        if self.failures:
-            backoff = FIRST_RETRY_SECONDS * 2 ** min(self.failures - 1, 10)
-            wait = min(LONGEST_RETRY_SECONDS, backoff)
-        elif self.urgent:
-            wait = URGENT_POLL_SECONDS
-        elif self.unsent:
-            # More often than it is flushed it need not be sent.
-            gap = min(GAP_SECONDS, self.spec.flush_interval)
-            wait = SHORT_GAP_SECONDS if self.hurries else gap
-        return self.send_at + wait
-
-
-_Call = list[tuple[_Held, Batch, bool]]  # whether it is urgent
+_Call = list[tuple[Held, Batch, bool]]  # whether it is urgent
 
 
 class Reporter:
@@ -131,9 +42,9 @@ class Reporter:
         lock = threading.RLock()
         self._changed = threading.Condition(lock)  # what flush and deliver wait for
         self._work = threading.Condition(lock)  # what the thread waits for
-        self._runs: dict[tuple[object, ...], _Held] = {}
-        self._schedule: Schedule[_Held] = Schedule()
-        self._holding: set[_Held] = set()
+        self._runs: dict[tuple[object, ...], Held] = {}
+        self._schedule: Schedule[Held] = Schedule()
+        self._holding: set[Held] = set()
         self._pin: Any = None
         self._actors: dict[tuple[str, object], Any] = {}
         self._cluster: tuple[str, str] | None = None
@@ -259,13 +170,13 @@ class Reporter:
         with self._changed:
             self._actors.pop(_actor_key(spec), None)
 
-    def _held(self, spec: Spec) -> _Held:
+    def _held(self, spec: Spec) -> Held:
         held = self._runs.get(spec.key)
         if held is None:
-            held = self._runs[spec.key] = _Held(spec)
+            held = self._runs[spec.key] = Held(spec)
         return held
 
-    def _reschedule(self, held: _Held) -> None:
+    def _reschedule(self, held: Held) -> None:
         if self._schedule.set(held, held.due()):
             self._work.notify()
         if self._thread is None:
@@ -327,7 +238,7 @@ class Reporter:
                 self._pin = None
             self._changed.notify_all()
 
-    def _answered(self, held: _Held, batch: Batch, answer: Ack | BaseException) -> None:
+    def _answered(self, held: Held, batch: Batch, answer: Ack | BaseException) -> None:
         """Notes what became of one run's part of a call."""
         held.in_flight = False
         held.send_at = time.monotonic()

@@ -59,7 +59,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a reporter that forgets when the owner changes",
-        (("reporter.py", "if self.owner not in (None, ack.owner):", "if False:"),),
+        (("held.py", "if self.owner not in (None, ack.owner):", "if False:"),),
         (MODEL,),
     ),
     Mutation(

@@ -120,6 +120,7 @@ class TableConnection:
         return self._resource(
             # The caller repeats; botocore's retries would hold its thread for minutes.
             retries={"total_max_attempts": 1},
+            parameter_validation=False,  # a quarter of a write's computing; DynamoDB checks again
             max_pool_connections=16,
             connect_timeout=2,
             read_timeout=2,

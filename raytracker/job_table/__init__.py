@@ -2,6 +2,7 @@
 
 from .item import JobItem
 from .runs import EXPIRY_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
+from .size import check_size
 from .table import JobTable, check_image_id
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "OwnerMoved",
     "RunTable",
     "ledger_of",
+    "check_size",
     "JobTable",
     "check_image_id",
 ]

@@ -21,19 +21,17 @@ from typing import Any, NamedTuple
 from ..ddb import ConditionFailed, DDBHelper
 from ..errors import (
     ImageExists,
-    InvalidLayout,
     JobVanished,
     LedgerError,
     RaytrackerError,
     TableUnavailable,
     TrackerSuperseded,
 )
-from ..ledger import MAX_REASON_BYTES, MAX_REASONS, Layout, Ledger
+from ..ledger import Layout, Ledger
 from .item import JobItem
+from .size import check_size
 
 EXPIRY_SECONDS = 24 * 60 * 60  # as OSML's
-MAX_ITEM_BYTES = 400 * 1024  # DynamoDB's limit, names of attributes included
-_REASON_OVERHEAD = 1 + len(str(10**7))  # of one entry of tracker_errors, beside its text
 
 
 class OwnerMoved(RaytrackerError):
@@ -82,24 +80,6 @@ class RunTable(DDBHelper):
         attributes = self.read_item({"image_id": image_id})
         return None if attributes is None else JobItem.from_ddb(attributes)
 
-    def check_size(self, job: JobItem, layout: Layout) -> None:
-        """Refuses a layout whose ledger could outgrow the item.
-
-        Raises:
-            InvalidLayout: It could; the text says how many tiles would fit.
-        """
-        others = _bytes_of(job.to_put()) + 1024  # times, counts, run, owner
-        errors = MAX_REASONS * (MAX_REASON_BYTES + _REASON_OVERHEAD)
-        room = MAX_ITEM_BYTES - others - errors
-        needed = Ledger.max_encoded_bytes(layout)
-        if needed > room:
-            fits = max(0, (room - len(layout.encode()) - 64) * 4)
-            raise InvalidLayout(
-                f"image {job.image_id!r}: {layout.tile_count} tiles in {layout.region_count} "
-                f"regions need {needed} bytes of ledger; an item of DynamoDB has room for {room}, "
-                f"about {fits} tiles: use larger tiles, or cut the image in several"
-            )
-
     def start(
         self, job: JobItem, *, run: str, layout: Layout, replacing: JobItem | None = None
     ) -> None:
@@ -112,12 +92,14 @@ class RunTable(DDBHelper):
             replacing: The item just read, which this one replaces; None: there must be none.
 
         Raises:
+            InvalidLayout: The ledger could outgrow the item.
             ImageExists: There is an item, or not the one just read any more.
             TableError: DynamoDB refuses.
             TableUnavailable: DynamoDB did not answer; repeat it with the same run.
         """
-        now = time.time()
-        item = job.to_put() | {
+        attributes, now = job.to_put(), time.time()
+        check_size(attributes, layout)
+        item = attributes | {
             "start_time": int(now * 1000),
             "expire_time": int(now) + EXPIRY_SECONDS,
             "processing_duration": 0,
@@ -389,16 +371,3 @@ def _exists(image_id: str, table: str, old: Mapping[str, Any] | None) -> str:
         f"image {image_id!r} is in table {table!r} already ({what}): "
         "if_exists='resume' goes on with it, if_exists='restart' begins again"
     )
-
-
-def _bytes_of(value: Any) -> int:
-    """Returns about how many bytes DynamoDB counts for a value; not less than it does."""
-    if isinstance(value, str):
-        return len(value.encode())
-    if isinstance(value, bytes):
-        return len(value)
-    if isinstance(value, Mapping):
-        return 3 + sum(_bytes_of(name) + _bytes_of(item) + 1 for name, item in value.items())
-    if isinstance(value, (list, tuple, set)):
-        return 3 + sum(_bytes_of(item) + 1 for item in value)
-    return 21  # the longest number

@@ -52,7 +52,6 @@ def begin(
     check_image_id(job.image_id)
     layout = Layout.of(regions)
     job = replace(job, tracker_grid=None if grid is None else json.dumps(grid, sort_keys=True))
-    table.check_size(job, layout)
     run = uuid.uuid4().hex
 
     def write() -> None:
