@@ -47,12 +47,11 @@ def _range(text: str) -> list[int]:
 
 def _tell(outcome: Outcome, *, verbose: bool) -> None:
     """Prints a line of progress; of a failed seed all that helps."""
-    if verbose or outcome.worst or sys.stdout.isatty():
-        line = f"seed {outcome.seed}: {outcome.worst or 'right'}"
-        for name in ("tracker", "baseline"):
-            if of := getattr(outcome, name):
-                line += f", {name} {of['seconds']:.1f} s"
-        print(line, flush=True)
+    line = f"seed {outcome.seed}: {outcome.worst or 'right'}"
+    for name in ("tracker", "baseline"):
+        if of := getattr(outcome, name):
+            line += f", {name} {of['seconds']:.1f} s"
+    print(line, flush=True)
     if verbose or outcome.worst:
         print(draw(outcome.seed))
         for event in outcome.tracker.get("events", ()):

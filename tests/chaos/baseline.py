@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from raytracker import JobItem, JobTable
 from raytracker.errors import CompleteRegionException, StartImageException
+from raytracker.tracker.beginning import patiently
 from tests.chaos.plan import Image, Plan, Task, Work, tasks_for
 from tests.chaos.scanner import Finding
 from tests.chaos.seed import REGION, Place, Played
@@ -70,7 +71,7 @@ def _succeeds(table: JobTable, name: str, work: Work, task: Task) -> bool:
 
 
 def _differences(direct: JobTable, image: Image, success: int, error: int) -> Iterator[Finding]:
-    item = direct.read(_name(image))
+    item = patiently(lambda: direct.read(_name(image)))
     counts = (None, None) if item is None else (item.region_success, item.region_error)
     if counts != (success, error):
         yield Finding("miscounted", f"{_name(image)}: counts {counts}, right is {success, error}")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from raytracker import JobItem, JobTable
 from raytracker.ledger import Ledger
+from raytracker.tracker.beginning import patiently
 from tests.chaos.journal import ERROR, PENDING, SUCCESS
 
 SCAN_SECONDS = 0.05
@@ -83,7 +84,7 @@ class Scanner:
         """Reads an item and compares it with what was known before the read."""
         with self._lock:
             floors = {key: bytes(sight.floor) for key, sight in self.sights.items()}
-            item = self._table.read(image_id)
+            item = patiently(lambda: self._table.read(image_id))
             if item is not None and item.tracker_run:
                 self._compare(item, floors.get((image_id, item.tracker_run)))
         return item

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from raytracker import ImageTracker, JobTable
 from raytracker.errors import FlushTimeout, JobVanished, TrackerSuperseded, WaitTimeout
+from raytracker.tracker.beginning import patiently
 from tests.chaos.cluster import ACTOR, Cluster, processes
 from tests.chaos.killer import Killer
 from tests.chaos.oracle import differences
@@ -196,7 +197,7 @@ class Game:
         second.start()
         for run in (first, second):
             run.join()
-        item = self._direct.read(image.image_id)
+        item = patiently(lambda: self._direct.read(image.image_id))
         runs = sorted(
             (first, second), key=lambda run: item is None or run.tracker.run != item.tracker_run
         )

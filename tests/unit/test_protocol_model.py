@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from raytracker.actor import Spec
 from raytracker.coordinator import Ack, Coordinator
+from raytracker.held import Held
 from raytracker.job_table import JobItem, ledger_of
 from raytracker.ledger import Layout, Outcome
-from raytracker.reporter import _Held
 from tests.support.simulated_table import SimulatedClock, SimulatedTable
 
 FATES = st.sampled_from(["ok", "ok", "ok", "lose_request", "lose_response", "hold_back", "refuse"])
@@ -33,7 +33,7 @@ class Protocol(RuleBasedStateMachine):
         self.rng = random.Random(0)
         self.runs = self.takeovers = 0
         self.coordinators: list[Coordinator] = []
-        self.reporters: list[_Held] = []
+        self.reporters: list[Held] = []
         self.table.start(JobItem(image_id="scene"), run=self._new_run(), layout=self.layout)
         self.known = bytearray(self.layout.tile_count)  # the oracle: best outcome reported
         self.seen = bytes(self.layout.tile_count)  # the item at the last look
@@ -50,7 +50,7 @@ class Protocol(RuleBasedStateMachine):
         )
         spec = Spec("scene", str(self.runs), self.table)
         if not self.reporters or self.reporters[-1].spec.run != spec.run:
-            self.reporters += [_Held(spec), _Held(spec)]
+            self.reporters += [Held(spec), Held(spec)]
 
     def _tiles(self) -> bytes:
         return ledger_of(JobItem.from_ddb(self.table.items["scene"])).tile_outcomes()
@@ -92,7 +92,7 @@ class Protocol(RuleBasedStateMachine):
         host = hosts[-1] if data.draw(st.integers(0, 4)) else data.draw(st.sampled_from(hosts))
         self._send(held, host, lost)
 
-    def _send(self, held: _Held, host: Coordinator, lost: str = "") -> Ack | None:
+    def _send(self, held: Held, host: Coordinator, lost: str = "") -> Ack | None:
         batch = held.take()
         ack = None if lost == "request" else host.report(batch)
         if ack is None or lost:
