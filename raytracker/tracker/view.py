@@ -142,8 +142,14 @@ class View:
 
     def _read(self) -> JobItem:
         item = patiently(lambda: self.table.read(self.image_id))
+        over: RaytrackerError
         if item is None:
-            raise JobVanished(f"image {self.image_id!r} is not in table {self.table.table_name!r}")
-        if item.tracker_run != self.run:
-            raise TrackerSuperseded(f"image {self.image_id!r} was taken over by another run")
-        return item
+            name = self.table.table_name
+            over = JobVanished(f"image {self.image_id!r} is not in table {name!r}")
+        elif item.tracker_run != self.run:
+            over = TrackerSuperseded(f"image {self.image_id!r} was taken over by another run")
+        else:
+            return item
+        # The actor may have nothing left to write, and so will never be told.
+        reporter().fail(self._spec, over)
+        raise over

@@ -25,6 +25,7 @@ from raytracker.errors import (
 )
 from tests.support.dynamodb_local import dynamodb_local
 from tests.support.jobs import counts
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -141,6 +142,20 @@ def test_a_resume_goes_on(job_table: JobTable) -> None:
     assert again.pending() == [1]
     again.report(1)
     assert again.wait(30).status == "SUCCESS"
+
+
+def test_who_was_told_that_a_run_is_over_may_not_go_on(job_table: JobTable) -> None:
+    """Though the actor has nothing left to write that could be refused."""
+    tracker = ImageTracker.start("scene", regions=1, table=job_table)
+    tracker.report(0)
+    wait_until(lambda: job_table.get_image_request("scene").end_time, what="the end")
+    job_table.delete_ddb_item(JobItem(image_id="scene"))
+    with pytest.raises(JobVanished):
+        tracker.wait(30)
+    with pytest.raises(JobVanished):
+        tracker.report(0)
+    with pytest.raises(JobVanished):
+        tracker.flush()
 
 
 def test_a_resume_of_nothing_starts(job_table: JobTable) -> None:
