@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import ray
 
@@ -43,7 +44,7 @@ def tasks(bench: Bench) -> None:
     by `ray.wait` in a loop, and by `map_unordered`. CPU is that of the driver, Ray, its workers,
     the actor and DynamoDB Local together; it tells more than the rate where that is noisy.
     """
-    size, rounds = bench.size(3000, 300), bench.rounds()
+    size, rounds = bench.size(2000, 300), bench.rounds(11)
     with job_table() as table, local_ray():
         tracker = start(table, 3 * size * (rounds + 1))
         counter = CountingActor.options(name="counter").remote()
@@ -53,7 +54,7 @@ def tasks(bench: Bench) -> None:
         def work_and_report_from_closure(region):
             tracker.report(region)
 
-        def side(run: Callable[[range], object], *, reports: bool = False) -> Callable[[], float]:
+        def side(run: Callable[[range], object], *, reports: bool = False) -> Any:
             def rate() -> float:
                 nonlocal reported
                 regions = range(reported, reported + size)
@@ -64,6 +65,7 @@ def tasks(bench: Bench) -> None:
                 if reports:
                     reported += size
                     settle(tracker, reported)
+                ray.get(counter.count.remote())  # it has done what it was sent
                 return size / seconds()
 
             rate.cpu = []
@@ -80,13 +82,13 @@ def tasks(bench: Bench) -> None:
         )
         at_once = {
             bare: side(lambda regions: ray.get([work.remote(r) for r in regions])),
+            closure: side(
+                lambda regions: ray.get([work_and_report_from_closure.remote(r) for r in regions]),
+                reports=True,
+            ),
             unused: side(lambda regions: ray.get([work_with.remote(tracker, r) for r in regions])),
             argument: side(
                 lambda regions: ray.get([work_and_report.remote(tracker, r) for r in regions]),
-                reports=True,
-            ),
-            closure: side(
-                lambda regions: ray.get([work_and_report_from_closure.remote(r) for r in regions]),
                 reports=True,
             ),
             naive: side(

@@ -36,7 +36,7 @@ FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 4.0
 REFUSED_RETRY_SECONDS = 30.0
 RATE_WINDOW_SECONDS = 30.0
-SOON_SECONDS = 0.5
+SOON_SECONDS = 1.0  # longer than a reporter's pause, so that each has learnt of it
 SOON_TILES = 10
 
 

@@ -10,9 +10,10 @@ from .coordinator import Ack, Batch
 from .errors import RaytrackerError
 from .ledger import Outcomes, Span, clip_reason
 
-GAP_SECONDS = 0.2  # a call costs milliseconds of computing, in three processes
+GAP_SECONDS = 0.5  # a call costs milliseconds of computing, in three processes
 SHORT_GAP_SECONDS = 0.01  # when the image is about to end, or somebody waits
 URGENT_POLL_SECONDS = 0.02
+LONGEST_POLL_SECONDS = 5.0  # less than an actor lingers: it must not be started again to be asked
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 2.0
 
@@ -36,7 +37,7 @@ class Held:
         self.failures = 0
         self.send_at = 0.0
         self.hurries = False
-        self.poll_seconds = spec.flush_interval
+        self.poll_seconds = self._shortest_poll = min(spec.flush_interval, LONGEST_POLL_SECONDS)
         self.fault: RaytrackerError | None = None
         self.trouble: RaytrackerError | None = None
         self.unreachable: BaseException | None = None
@@ -73,6 +74,8 @@ class Held:
         if self.owner not in (None, ack.owner):
             self.send_all_again()
         self.owner = ack.owner
+        longer = min(LONGEST_POLL_SECONDS, self.poll_seconds * 1.5)
+        self.poll_seconds = self._shortest_poll if batch else longer
         while self.sent and self.sent[0][0] <= ack.durable:
             durable = self.sent.popleft()[1]
             for span in durable.spans:

@@ -27,7 +27,6 @@ from .ledger import Span
 from .schedule import Schedule
 
 MAX_REPORTS = 500  # of as many images, at a time
-LONGEST_POLL_SECONDS = 5.0
 EXIT_SECONDS = 2.0
 UNREACHABLE_SECONDS = 30.0  # a restart takes one; a lost node is noticed within 20
 
@@ -247,11 +246,6 @@ class Reporter:
             held.unreachable = held.unreachable_since = None
             held.acknowledge(answer, batch)
             held.hurries = answer.ends_soon
-            held.poll_seconds = (
-                held.spec.flush_interval
-                if batch
-                else min(LONGEST_POLL_SECONDS, held.poll_seconds * 1.5)
-            )
         else:
             # The actor died, moved or cannot be reached: look it up again, tell it everything.
             held.failures += 1
