@@ -2,8 +2,8 @@
 
 Usage: run_tests.py [unit] [integration] [chaos] [localmode]    (no name: all parts)
 
-The unit tests run beside chaos, which mostly waits, with what that leaves of the CPU (nice 19);
-what they print comes after it.
+The unit tests run beside chaos, which mostly waits, and what comes after it, with what these leave
+of the CPU (nice 19); what they print comes last.
 """
 
 from __future__ import annotations
@@ -64,20 +64,19 @@ def run(name: str, output: IO[str] | None = None, *before: str) -> Count:
 
 
 def run_all(names: list[str]) -> dict[str, Count]:
-    """Runs parts one after the other, but the unit tests beside chaos."""
+    """Runs parts one after the other, but the unit tests beside chaos and what comes after it."""
     if "unit" not in names or "chaos" not in names:
         return {name: run(name) for name in names}
     counts = {}
-    for name in names:
-        if name == "chaos":
-            with ThreadPoolExecutor(1) as beside, tempfile.TemporaryFile("w+") as output:
+    with ThreadPoolExecutor(1) as beside, tempfile.TemporaryFile("w+") as output:
+        for name in names:
+            if name == "chaos":
                 unit = beside.submit(run, "unit", output, "nice", "-n", "19")
-                counts["chaos"] = run("chaos")
-                counts["unit"] = unit.result()
-                output.seek(0)
-                print(output.read(), end="", flush=True)
-        elif name != "unit":
-            counts[name] = run(name)
+            if name != "unit":
+                counts[name] = run(name)
+        counts["unit"] = unit.result()
+        output.seek(0)
+        print(output.read(), end="", flush=True)
     return counts
 
 

@@ -40,9 +40,9 @@ def image_jobs(dynamodb_local: str) -> JobTable:
     return table
 
 
-def example(name: str, folder: Path, endpoint: str) -> str:
+def example(name: str, folder: Path, endpoint: str, **env: str) -> str:
     line = [sys.executable, str(EXAMPLES / name)]
-    ended = run(line, folder, AWS_ENDPOINT_URL_DYNAMODB=endpoint)
+    ended = run(line, folder, AWS_ENDPOINT_URL_DYNAMODB=endpoint, **env)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -59,14 +59,18 @@ def test_quickstart(tmp_path: Path, dynamodb_local: str, image_jobs: JobTable):
     assert (job.region_success, job.region_error, job.status) == (63, 1, "PARTIAL")
 
 
-def test_existing_pipeline(tmp_path: Path, dynamodb_local: str, image_jobs: JobTable):
+def test_existing_pipeline(
+    tmp_path: Path, ray_cluster: None, dynamodb_local: str, image_jobs: JobTable
+):
     """Three lines are marked; each of 5 x 4 blocks is a region."""
     code = (EXAMPLES / "existing_pipeline.py").read_text()
     marks = [
         line.split()[1] for line in code.splitlines() if line.startswith(("# 1", "# 2", "# 3"))
     ]
     assert marks == ["1:", "2:", "3:"]
-    lines = example("existing_pipeline.py", tmp_path, dynamodb_local).splitlines()
+    address = ray.get_runtime_context().gcs_address
+    output = example("existing_pipeline.py", tmp_path, dynamodb_local, RAY_ADDRESS=address)
+    lines = output.splitlines()
     assert lines[-1] == f"{SF_BAY}: SUCCESS"
     assert sorted(int(line.split()[1][:-1]) for line in lines[:-1]) == list(range(20))
     job = image_jobs.read(SF_BAY)

@@ -112,12 +112,12 @@ def test_the_unit_tests_run_beside_chaos(
     lines = capfd.readouterr().out.splitlines()
     assert lines[-4:] == [
         "chaos: 2 passed, 0 failed",
-        "unit: 0 passed, 1 failed",
         "localmode: 1 passed, 0 failed",
+        "unit: 0 passed, 1 failed",
         "all: 3 passed, 1 failed",
     ]
     begun = [line.split()[1] for line in lines if line.startswith("---")]
-    assert begun == ["chaos:", "unit:", "localmode:"]
+    assert begun == ["chaos:", "localmode:", "unit:"]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from raytracker.reporter import reporter
 
 def be_impatient():  # runs in each worker process of this driver, actors included
     import raytracker.actor
-    raytracker.actor.IDLE_SECONDS = 1.0
+    raytracker.actor.IDLE_SECONDS = raytracker.actor.LINGER_SECONDS = 1.0
 
 def connect():
     hook = {"worker_process_setup_hook": be_impatient}
@@ -128,13 +128,9 @@ def is_alive(pid: int) -> bool:
 # --- the driver ---
 
 
-@pytest.mark.parametrize(
-    ("number", "own_ray"),
-    [(signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGTERM, True)],
-    ids=["SIGTERM", "SIGINT", "SIGTERM, with a Ray of its own"],
-)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_driver_that_is_told_to_end_flushes(
-    driver: Driver, job_table: JobTable, number: signal.Signals, own_ray: bool
+    driver: Driver, job_table: JobTable, number: signal.Signals
 ) -> None:
     """What it reported is in the item when it has ended, though nobody flushed.
 
@@ -145,7 +141,6 @@ def test_a_driver_that_is_told_to_end_flushes(
         REPORT_100,
         "assert handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]",
         SAY_SO_AND_WAIT,
-        own_ray=own_ray,
     )
     assert says(process, "here")
     assert durable(job_table) == 1
@@ -178,28 +173,26 @@ def test_a_driver_that_ends_has_the_actor_flush(
 
 
 def test_what_was_flushed_survives_a_shutdown_of_ray(driver: Driver, job_table: JobTable) -> None:
-    """All that `flush` confirmed is in the item, though the actor is gone an instant later."""
-    process = driver(REPORT_100, "tracker.flush()\nray.shutdown()\nprint('down')", own_ray=True)
-    assert says(process, "down")
-    assert durable(job_table) == 100
-    process.wait(timeout=30)
-    assert durable(job_table) == 100
+    """All that `flush` confirmed is in the item, though the actor is gone an instant later.
 
-
-def test_what_was_not_flushed_is_held_over_a_shutdown_of_ray(
-    driver: Driver, job_table: JobTable
-) -> None:
-    """The process still knows it, and tells the next cluster that it connects to."""
+    What was not flushed the process still knows, and tells the next cluster that it connects to.
+    """
     process = driver(
-        FLUSH_ONE,
         REPORT_100,
-        "ray.shutdown()\nprint('down', flush=True)\n",
-        "connect()\ntracker.flush()\nprint('flushed')",
+        "tracker.flush()\n",
+        "for region in range(100, 150): tracker.report(region)\n",
+        "ray.shutdown()\nprint('down', flush=True)\nsys.stdin.readline()\n",
+        "connect()\ntracker.flush()\nprint('flushed', flush=True)\n",
         own_ray=True,
     )
     assert says(process, "down")
+    found = durable(job_table)
+    assert found is not None
+    assert found >= 100
+    assert process.stdin is not None
+    process.stdin.close()
     assert says(process, "flushed")
-    assert durable(job_table) == 100
+    assert durable(job_table) == 150
     process.wait(timeout=30)
 
 
@@ -240,17 +233,22 @@ def test_a_run_goes_on_after_its_actor_was_told_to_end(job_table: JobTable) -> N
 # --- what nobody needs any more ---
 
 
-def test_nothing_is_left_of_an_actor_that_has_ended(job_table: JobTable) -> None:
-    """Some seconds after its image: no process, no name, and the item stays as it was."""
-    tracker = ImageTracker.start("scene", regions=1, table=job_table)
-    tracker.report(0)
-    job = tracker.wait(30)
+def test_nothing_is_left_of_an_actor_that_has_ended(driver: Driver, job_table: JobTable) -> None:
+    """Once its image has ended for a while: no process, no name, and the item stays as it was."""
+    process = driver(
+        "for region in range(200): tracker.report(region)\n",
+        "tracker.wait(30)\ntracker.flush()\nprint('ended', flush=True)\nsys.stdin.readline()\n",
+        "assert tracker.progress().status == tracker.wait(5).status == 'SUCCESS'\n",
+    )
+    assert says(process, "ended")
+    job = job_table.get_image_request("scene")
     _, pid = actor_of(job_table)
     wait_until(lambda: is_gone(job_table), 30, "the actor's end")
     wait_until(lambda: not is_alive(pid), what="the end of its process")
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(timeout=30) == 0
     assert job_table.get_image_request("scene") == job
-    assert tracker.progress().status == "SUCCESS"
-    assert tracker.wait(5) == job
 
 
 @pytest.mark.parametrize("code", [FLUSH_ONE, ""], ids=["in mid-run", "before its first report"])
