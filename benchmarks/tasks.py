@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import ray
+
+from raytracker import ImageTracker
 
 from .harness import Bench, bench, quotients
 from .process import cpu_seconds_of_all
@@ -44,9 +47,9 @@ def tasks(bench: Bench) -> None:
     by `ray.wait` in a loop, and by `map_unordered`. CPU is that of the driver, Ray, its workers,
     the actor and DynamoDB Local together; it tells more than the rate where that is noisy.
     """
-    size, rounds = bench.size(2000, 300), bench.rounds(11)
+    size, rounds = bench.size(1500, 300), bench.rounds(15)
     with job_table() as table, local_ray():
-        tracker = start(table, 3 * size * (rounds + 1))
+        tracker = start(table, 3 * size * (rounds + 2))
         counter = CountingActor.options(name="counter").remote()
         reported = 0
 
@@ -71,8 +74,9 @@ def tasks(bench: Bench) -> None:
             rate.cpu = []
             return rate
 
-        bare, unused, argument, closure, naive, bounded, mapped = (
+        bare, again, unused, argument, closure, naive, bounded, mapped = (
             "no-op",
+            "no-op, once more",
             "no-op, the tracker an argument",
             "and report(), the tracker an argument",
             "and report(), the tracker in the closure",
@@ -91,11 +95,12 @@ def tasks(bench: Bench) -> None:
                 lambda regions: ray.get([work_and_report.remote(tracker, r) for r in regions]),
                 reports=True,
             ),
+        }
+        others = {
             naive: side(
                 lambda regions: ray.get([work_and_count.remote(counter, r) for r in regions])
             ),
-        }
-        in_flight = {
+            again: side(lambda regions: ray.get([work.remote(r) for r in regions])),
             bounded: side(_bounded),
             mapped: side(
                 lambda regions: list(
@@ -104,21 +109,37 @@ def tasks(bench: Bench) -> None:
                 reports=True,
             ),
         }
-        for warm_up in (*at_once.values(), *in_flight.values()):
+        for warm_up in (*at_once.values(), *others.values()):
             warm_up()
         rates = bench.alternate("tasks/s", at_once, rounds)
-        rates |= bench.alternate("tasks/s", in_flight)
+        rates |= bench.alternate("tasks/s", others)
         for what in at_once:
             bench.row(f"{what}: CPU of all processes", "ms a task", at_once[what].cpu[1:])
+        bench.row(
+            "report() itself, in a task: CPU", "us", _cpu_of_report(tracker, reported, size // 5)
+        )
         for what, one, other in (
             ("report() / no-op, the tracker an argument of both", argument, unused),
             ("report() / no-op, the tracker in the closure", closure, bare),
         ):
             bench.goal(what, quotients(rates[one], rates[other]), at_least=0.97)
         bench.row("the tracker as an argument / none", "", quotients(rates[unused], rates[bare]))
-        bench.row("counting actor / no-op", "", quotients(rates[naive], rates[bare]))
+        bench.row("counting actor / no-op", "", quotients(rates[naive], rates[again]))
         bench.row("map_unordered / 8 in flight", "", quotients(rates[mapped], rates[bounded]))
         bench.row("tracker, pickled", "bytes", [len(ray.cloudpickle.dumps(tracker))])
+
+
+def _cpu_of_report(tracker: ImageTracker, first: int, count: int) -> list[float]:
+    """Returns the CPU, in microseconds, of so many calls of `report`; of their thread only."""
+
+    @ray.remote
+    def measure(first: int) -> float:
+        begun = time.thread_time()
+        for region in range(first, first + count):
+            tracker.report(region)
+        return 1e6 * (time.thread_time() - begun) / count
+
+    return [ray.get(measure.remote(first + turn * count)) for turn in range(5)]
 
 
 def _bounded(regions: Iterable[int]) -> None:
