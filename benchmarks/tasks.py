@@ -47,7 +47,7 @@ def tasks(bench: Bench) -> None:
     by `ray.wait` in a loop, and by `map_unordered`. CPU is that of the driver, Ray, its workers,
     the actor and DynamoDB Local together; it tells more than the rate where that is noisy.
     """
-    size, rounds = bench.size(1500, 300), bench.rounds(15)
+    size, rounds = bench.size(1500, 300), bench.rounds(11)
     with job_table() as table, local_ray():
         tracker = start(table, 3 * size * (rounds + 2))
         counter = CountingActor.options(name="counter").remote()
