@@ -152,6 +152,37 @@ MUTATIONS = [
         ),
         ("tests/unit/test_ledger.py",),
     ),
+    Mutation(
+        "a reporter that lets go of more than is durable",
+        (
+            (
+                "ledger/outcomes.py",
+                "held if held > settled else 0)",
+                "0 if settled else held)",
+            ),
+        ),
+        ("tests/unit/test_outcomes.py",),
+    ),
+    Mutation(
+        "an actor that leaves when one of its images moves",
+        (("actor.py", "if all(coordinator.moved", "if any(coordinator.moved"),),
+        ("tests/unit/test_image_actor.py",),
+    ),
+    Mutation(
+        "an actor that forgets what is not durable",
+        (("actor.py", "if coordinator.finished and now", "if now"),),
+        ("tests/unit/test_image_actor.py",),
+    ),
+    Mutation(
+        "a schedule that goes by times of before",
+        (("schedule.py", "if self._times.get(key) == due:", "if key in self._times:"),),
+        ("tests/unit/test_schedule.py",),
+    ),
+    Mutation(
+        "a run that is over, and goes on",
+        (("tracker/view.py", "reporter().fail(self._spec, over)", "pass"),),
+        ("tests/integration/test_runs.py::test_who_was_told_that_a_run_is_over_may_not_go_on",),
+    ),
 ]
 
 

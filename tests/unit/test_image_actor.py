@@ -110,6 +110,21 @@ def test_a_superseded_image_does_not_disturb_the_others(monkeypatch: pytest.Monk
     assert answers()[1].fault is None
 
 
+def test_a_host_stays_until_all_its_images_have_moved() -> None:
+    """Of a pool's, one may be served by another cluster, and the others are here."""
+    table = SlowTable()
+    specs, host = started(table, 2, regions=3), _ImageActor()
+    for spec in specs:
+        report(host, spec, 0)
+    for spec, is_done in zip(specs, (False, True), strict=True):
+        coordinator = host._hosted[spec.key]
+        wait_until(lambda one=coordinator: one.idle)
+        table.items[spec.image_id]["tracker_owner"] = "another"
+        report(host, spec, 1)
+        wait_until(lambda one=coordinator: one.moved)
+        assert host._done() is is_done
+
+
 def test_a_host_that_nobody_called_waits_as_long_as_an_idle_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
