@@ -83,7 +83,7 @@ def pool(bench: Bench) -> None:
         )
         heaviest = growth[-1][1][0]
         seconds = bench.size(5, 2)
-        for turn in range(1, bench.size(3, 1) + 1):
+        for turn in range(1, bench.size(2, 1) + 1):
             crowd.report_for(seconds)
             lags, heaviest = crowd.lags(), max(heaviest, memory())
             what = f"lag of an image, after {turn * seconds} s of reports"

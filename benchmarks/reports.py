@@ -9,7 +9,7 @@ import numpy as np
 import ray
 
 from .harness import Bench, bench, quotients
-from .stage import CountingActor, job_table, local_ray, retire, settle, start, stopwatch
+from .stage import CountingActor, job_table, local_ray, settle, start, stopwatch
 
 REPORTERS = 4
 CHUNK = 10_000  # regions in an array
@@ -67,12 +67,13 @@ def reports(bench: Bench) -> None:
 
         def tracked(how: str, size: int, *, shuffled: bool = False) -> Callable[[], float]:
             def side() -> float:
-                tracker, regions = start(table, size), np.arange(size, dtype=np.uint32)
+                # Of a pool, so that the next one needs no new process.
+                tracker = start(table, size, pool="bench", pool_size=1)
+                regions = np.arange(size, dtype=np.uint32)
                 if shuffled:
                     rng.shuffle(regions)
                 found = rate(how, tracker, regions, lambda count: settle(tracker, count))
                 tracker.wait()
-                retire(tracker)
                 return found
 
             return side

@@ -47,7 +47,7 @@ def tasks(bench: Bench) -> None:
     by `ray.wait` in a loop, and by `map_unordered`. CPU is that of the driver, Ray, its workers,
     the actor and DynamoDB Local together; it tells more than the rate where that is noisy.
     """
-    size, rounds = bench.size(1500, 300), bench.rounds(11)
+    size, rounds = bench.size(1500, 300), bench.rounds(9)
     with job_table() as table, local_ray():
         tracker = start(table, 3 * size * (rounds + 2))
         counter = CountingActor.options(name="counter").remote()
@@ -57,7 +57,7 @@ def tasks(bench: Bench) -> None:
         def work_and_report_from_closure(region):
             tracker.report(region)
 
-        def side(run: Callable[[range], object], *, reports: bool = False) -> Any:
+        def side(run: Callable[[range], object], *, reports: bool = False, size: int = size) -> Any:
             def rate() -> float:
                 nonlocal reported
                 regions = range(reported, reported + size)
@@ -98,15 +98,17 @@ def tasks(bench: Bench) -> None:
         }
         others = {
             naive: side(
-                lambda regions: ray.get([work_and_count.remote(counter, r) for r in regions])
+                lambda regions: ray.get([work_and_count.remote(counter, r) for r in regions]),
+                size=size // 2,
             ),
-            again: side(lambda regions: ray.get([work.remote(r) for r in regions])),
-            bounded: side(_bounded),
+            again: side(lambda regions: ray.get([work.remote(r) for r in regions]), size=size // 2),
+            bounded: side(_bounded, size=size // 2),
             mapped: side(
                 lambda regions: list(
                     tracker.map_unordered(work, ((r, (r,)) for r in regions), IN_FLIGHT)
                 ),
                 reports=True,
+                size=size // 2,
             ),
         }
         for warm_up in (*at_once.values(), *others.values()):

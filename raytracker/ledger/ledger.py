@@ -25,6 +25,7 @@ _PLAIN, _ZLIB = 0, 1
 _HEADER_BYTES = len(_MAGIC) + 2 + 4  # magic, version, coding, CRC-32 of coding and the rest
 # Plain integers: members of an enum take long to look up.
 _PENDING, _ERROR, _SUCCESS = map(int, Outcome)
+_PIECE = 1 << 16  # tiles packed at a time; malloc gives what is larger back to the system less well
 _UNPACK = [bytes((byte >> shift) & 3 for byte in range(256)) for shift in (0, 2, 4, 6)]
 
 
@@ -284,14 +285,17 @@ def encode_outcomes(layout: Layout, tiles: bytes | bytearray) -> bytes:
         layout: The tiles of each region.
         tiles: One byte a tile, its outcome, in the order of the tile numbers.
     """
-    quarters = [int.from_bytes(tiles[i::4], "little") << 2 * i for i in range(4)]
-    packed = (quarters[0] | quarters[1] | quarters[2] | quarters[3]).to_bytes(
-        _packed_bytes(layout), "little"
-    )
-    plain = layout.encode() + packed
+    pieces = (_pack(tiles[at : at + _PIECE]) for at in range(0, len(tiles), _PIECE))
+    plain = b"".join((layout.encode(), *pieces))
     squeezed = zlib.compress(plain, 1)
     coding, body = (_ZLIB, squeezed) if len(squeezed) < len(plain) else (_PLAIN, plain)
     return _MAGIC + bytes([_VERSION, coding]) + _crc(coding, body) + body
+
+
+def _pack(tiles: bytes | bytearray) -> bytes:
+    """Returns outcomes, one byte a tile, in 2 bits each."""
+    a, b, c, d = (int.from_bytes(tiles[i::4], "little") << 2 * i for i in range(4))
+    return (a | b | c | d).to_bytes(-(-len(tiles) // 4), "little")
 
 
 def clip_reason(text: str) -> str:
