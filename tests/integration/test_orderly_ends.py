@@ -151,23 +151,12 @@ def test_a_driver_that_is_told_to_end_flushes(
     assert (job.status, job.end_time, counts(job)) == ("IN_PROGRESS", None, (200, 100, 0))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, None], ids=["SIGTERM", "its last line"])
-def test_a_driver_that_ends_has_the_actor_flush(
-    driver: Driver, job_table: JobTable, number: signal.Signals | None
-) -> None:
+def test_a_driver_that_ends_has_the_actor_flush(driver: Driver, job_table: JobTable) -> None:
     """What its tasks reported: the actor knows it, and is gone with the driver's own Ray."""
-    process = driver(
-        REPORT_100_IN_TASKS,
-        "print('here', flush=True)\nsys.stdin.readline()\n",
-        own_ray=True,
-    )
+    process = driver(REPORT_100_IN_TASKS, SAY_SO_AND_WAIT, own_ray=True)
     assert says(process, "here")
     assert durable(job_table) == 0
-    assert process.stdin is not None
-    if number is None:
-        process.stdin.close()
-    else:
-        process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     process.wait(timeout=30)
     assert durable(job_table) == 100
 
