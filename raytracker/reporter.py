@@ -50,7 +50,7 @@ class Reporter:
         self._thread: threading.Thread | None = None
         self._at_exit_registered = False
 
-    def report(self, spec: Spec, spans: Iterable[Span], reasons: Mapping[int, str]) -> None:
+    def report(self, spec: Spec, spans: Sequence[Span], reasons: Mapping[int, str]) -> None:
         """Takes outcomes and returns; they are sent in the background.
 
         Args:
@@ -68,11 +68,11 @@ class Reporter:
             held = self._held(spec)
             if held.fault:
                 _raise(held.fault)
-            waits = bool(held.unsent)  # then the thread knows already when to send
+            waits = held.waits  # then the thread knows already when to send
             try:
                 held.add(spans, reasons)
             finally:
-                if not waits and held.unsent:
+                if held.waits and not waits:
                     self._holding.add(held)
                     self._reschedule(held)
 
@@ -83,7 +83,7 @@ class Reporter:
             held.hurries = True  # until the next answer
             self._reschedule(held)
             return self._changed.wait_for(
-                lambda: held.fault is not None or not (held.unsent or held.in_flight), timeout
+                lambda: held.fault is not None or not (held.waits or held.in_flight), timeout
             )
 
     def flush(self, spec: Spec, timeout: float) -> None:

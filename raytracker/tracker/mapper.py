@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -208,7 +208,7 @@ class _Drain:
             self._report(spans, reasons)
             self.results.put((key, result, None))
 
-    def _report(self, spans: Iterable[Span], reasons: Mapping[int, str]) -> None:
+    def _report(self, spans: Sequence[Span], reasons: Mapping[int, str]) -> None:
         reporter().report(self._tracker._spec, spans, reasons)
 
     def _is_past_tolerance(self) -> bool:

@@ -7,8 +7,8 @@ import pytest
 from raytracker import JobTable
 from raytracker.actor import LINGER_SECONDS, Spec
 from raytracker.coordinator import Ack, Batch
-from raytracker.held import Held
-from raytracker.ledger import SUCCESS
+from raytracker.held import MOST_NEWS, Held
+from raytracker.ledger import ERROR, SUCCESS, Outcome, Outcomes, Span
 
 
 @pytest.mark.parametrize("flush_interval", [0.1, 1.0, 60.0, 3600.0])
@@ -26,3 +26,46 @@ def test_the_actor_is_asked_while_it_lingers(flush_interval: float) -> None:
         batch = nothing_new
     held.acknowledge(Ack("owner", 1, 1, False, None, None), nothing_new)
     assert held.due() is None
+
+
+def held_by(image: str = "scene") -> Held:
+    return Held(Spec(image, "run", JobTable("jobs")))
+
+
+def test_what_is_put_aside_is_sent_once() -> None:
+    """However many reports come between two calls, and however often of the same tile."""
+    held = held_by()
+    for number in [*range(MOST_NEWS), *range(2 * MOST_NEWS)]:
+        held.add([(number, ERROR)], {number: "broken"})
+        held.add([(number, ERROR)], {number: "broken"})
+    held.add([(1, SUCCESS)], {})
+    assert held.waits
+    batch = held.take()
+    assert not held.waits
+    sent = Outcomes(batch.spans)
+    assert [sent[number] for number in range(3)] == [Outcome.ERROR, Outcome.SUCCESS, Outcome.ERROR]
+    assert len(sent) == len(held.outcomes) == 2 * MOST_NEWS
+    held.add([(0, ERROR)], {0: "broken"})
+    assert not held.take()
+
+
+def test_a_signal_while_it_looks_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between what is held and what is to be sent: both get it in the end."""
+    held = held_by()
+    joined = Outcomes.join
+
+    def interrupted(outcomes: Outcomes, first: int, said: bytes) -> list[Span]:
+        news = joined(outcomes, first, said)
+        if first == 2:
+            raise KeyboardInterrupt
+        return news
+
+    for number in range(4):
+        held.add([(number, ERROR)], {number: "broken"})
+    with monkeypatch.context() as patch:
+        patch.setattr(Outcomes, "join", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _ = held.outcomes
+    batch = held.take()
+    assert list(batch.spans) == [(0, ERROR * 4)]
+    assert batch.reasons == dict.fromkeys(range(4), "broken")
