@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from raytracker import ImageTracker, JobTable
+from raytracker import ImageTracker, JobItem, JobTable
 from raytracker.actor import find
 from tests.support.counting_proxy import Answer, CountingProxy, Request
 from tests.support.dynamodb_local import dynamodb_local
@@ -80,6 +80,13 @@ def new_table(endpoint: str) -> JobTable:
     table = JobTable(f"jobs-{uuid.uuid4()}", endpoint_url=endpoint, region_name=REGION)
     table.create()
     return table
+
+
+def warm_up(table: JobTable, requests: int) -> None:
+    """Has the table answer so many UpdateItem requests."""
+    table.start_image_request(JobItem(image_id="warm-up", region_count=requests))
+    for _ in range(requests):
+        table.complete_region_request("warm-up", error=False)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from raytracker import ImageTracker
 
 from .harness import Bench, bench, quotients
 from .process import cpu_seconds_of_all
-from .stage import CountingActor, job_table, local_ray, settle, start, stopwatch
+from .stage import CountingActor, job_table, local_ray, settle, start, stopwatch, warm_up
 
 IN_FLIGHT = 8  # what map_unordered takes on two CPUs
 
@@ -46,11 +46,12 @@ def tasks(bench: Bench) -> None:
     answer. All are submitted at once, or eight are in flight:
     by `ray.wait` in a loop, and by `map_unordered`. CPU is that of the driver, Ray, its workers,
     the actor and DynamoDB Local together. Where the rounds differ by more than is to be shown, the
-    goal is about those of both ways together. DynamoDB Local shares the cores with the tasks; its
-    part of a flush is more than the actor's.
+    goal is about those of both ways together. DynamoDB Local shares the cores with the tasks, as a
+    service would not; some thousand requests before have its JVM compile what a flush runs.
     """
     size, rounds = bench.size(1500, 300), bench.rounds(11)
     with job_table() as table, local_ray():
+        warm_up(table, bench.size(3000, 30))
         tracker = start(table, 3 * size * (rounds + 2))
         counter = CountingActor.options(name="counter").remote()
         reported = 0
@@ -113,15 +114,15 @@ def tasks(bench: Bench) -> None:
                 size=size // 2,
             ),
         }
-        for warm_up in (*at_once.values(), *others.values()):
-            warm_up()
+        for each in (*at_once.values(), *others.values()):
+            each()  # warms up
         rates = bench.alternate("tasks/s", at_once, rounds)
         rates |= bench.alternate("tasks/s", others)
         for what in at_once:
             bench.row(f"{what}: CPU of all processes", "ms a task", at_once[what].cpu[1:])
-        bench.row(
-            "report() itself, in a task: CPU", "us", _cpu_of_report(tracker, reported, size // 5)
-        )
+        for what, reports in (("the only report() of a task", 1), ("one of many", size // 5)):
+            taken = _cpu_of_report(tracker, reported, reports)
+            bench.row(f"{what}: CPU of its thread", "us", taken)
         both = []
         for what, one, other in (
             ("report() / no-op, the tracker an argument of both", argument, unused),
@@ -138,7 +139,7 @@ def tasks(bench: Bench) -> None:
 
 
 def _cpu_of_report(tracker: ImageTracker, first: int, count: int) -> list[float]:
-    """Returns the CPU, in microseconds, of so many calls of `report`; of their thread only."""
+    """Returns the CPU, in microseconds, of a call of `report`, where each task makes so many."""
 
     @ray.remote
     def measure(first: int) -> float:
@@ -147,7 +148,8 @@ def _cpu_of_report(tracker: ImageTracker, first: int, count: int) -> list[float]
             tracker.report(region)
         return 1e6 * (time.thread_time() - begun) / count
 
-    return [ray.get(measure.remote(first + turn * count)) for turn in range(5)]
+    tasks = max(5, 300 // count)
+    return list(ray.get([measure.remote(first + number * count) for number in range(tasks)]))
 
 
 def _bounded(regions: Iterable[int]) -> None:
