@@ -22,6 +22,7 @@ from ..errors import JobStopped, RayNotInitialized, RaytrackerError
 from ..ledger import ERROR, SUCCESS, Span
 from ..reporter import reporter
 from . import attempt
+from .waiting import end
 
 if TYPE_CHECKING:
     from .tracker import ImageTracker
@@ -181,7 +182,7 @@ class _Drain:
                 key, args = next(self._items)
             except StopIteration:
                 return False
-            self._tracker._key_numbers(key)  # an unknown region is told before its task runs
+            _numbers(self._tracker, key)  # an unknown region is told before its task runs
             self._in_flight[self._function.remote(key, args)] = key
         return True
 
@@ -194,7 +195,7 @@ class _Drain:
 
     def _take(self, reference: Any) -> None:
         key = self._in_flight.pop(reference)
-        numbers = self._tracker._key_numbers(key)
+        numbers = _numbers(self._tracker, key)
         try:
             result, spans, reasons = ray.get(reference)
         except Exception as err:
@@ -220,7 +221,7 @@ class _Drain:
         tracker = self._tracker
         for reference in self._in_flight:
             ray.cancel(reference)
-        tracker._end("STOPPED", STOP_SECONDS)
+        end(tracker, "STOPPED", STOP_SECONDS)
         return JobStopped(
             f"image {tracker.image_id!r} was stopped: {self._failed_tasks} tasks failed, which "
             f"are {self._failed_tiles} of its {tracker._layout.tile_count} tiles; tolerated are "
@@ -248,7 +249,7 @@ def _tracked(tracker: ImageTracker, remote_function: Any, timeout: float | None)
 
     @functools.wraps(function)
     def run(key: Key, args: tuple[Any, ...]) -> Any:
-        numbers = tracker._key_numbers(key)
+        numbers = _numbers(tracker, key)
         with attempt.running(tracker._spec) as this, attempt.limited(timeout):
             result = function(*args)
         untold = [(numbers[0], this.outcomes.untold(numbers[0], SUCCESS * len(numbers)))]
@@ -260,6 +261,18 @@ def _tracked(tracker: ImageTracker, remote_function: Any, timeout: float | None)
 
     del run.__wrapped__  # Ray checks the arguments against it
     return ray.remote(run) if not options else ray.remote(**options)(run)
+
+
+def _numbers(tracker: ImageTracker, key: Key) -> range:
+    """Returns the numbers of the tiles that a key names.
+
+    Raises:
+        UnknownRegion: The image has no such region or tile.
+    """
+    if not isinstance(key, tuple):
+        return tracker._layout.tiles(key)
+    number = tracker._layout.tile_number(*key)
+    return range(number, number + 1)
 
 
 def reason(error: BaseException) -> str:

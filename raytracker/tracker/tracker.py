@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,12 +13,10 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from ..actor import Pool, Spec, cluster
-from ..coordinator import ended_early
-from ..errors import RaytrackerError, TableUnavailable, WaitTimeout
+from ..errors import RaytrackerError
 from ..image_request import ImageRequest
 from ..job_table import JobItem, JobTable, ledger_of
 from ..ledger import ERROR, SUCCESS, Layout, Span
-from ..progress import Progress
 from ..reporter import reporter
 from . import attempt
 from .beginning import (
@@ -34,7 +31,7 @@ from .beginning import (
 from .mapper import Key, Results, Tolerance
 from .mapper import reason as reason_of
 from .view import View
-from .waiting import POLL_SECONDS, Wait
+from .waiting import Wait, end
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -259,12 +256,6 @@ class ImageTracker(View):
         numbers = self._layout.tiles(region)
         return [(numbers.start, outcome * len(numbers))]
 
-    def _key_numbers(self, key: Key) -> range:
-        if not isinstance(key, tuple):
-            return self._layout.tiles(key)
-        number = self._layout.tile_number(*key)
-        return range(number, number + 1)
-
     def _report(self, spans: list[Span], reasons: Mapping[int, str]) -> None:
         current = attempt.current(self._spec)
         if current:
@@ -367,25 +358,7 @@ class ImageTracker(View):
             WaitTimeout: It was not durable in time.
             TrackerSuperseded, JobVanished, LedgerError: What ended this run.
         """
-        self._end("CANCELLED", timeout)
-
-    def _end(self, state: str, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        self._deliver()
-        while True:
-            # Told again until it shows: an actor that died meanwhile has forgotten it.
-            self._ask("end", state, start=True)
-            status = self._ask("status")
-            if isinstance(status, RaytrackerError) and not isinstance(status, TableUnavailable):
-                raise status
-            if isinstance(status, Progress) and status.durable:
-                if status.ended_early:
-                    reporter().fail(self._spec, ended_early(self.image_id, status.ended_early))
-                if status.ended_early or not status.tile_pending:
-                    return
-            if time.monotonic() >= deadline:
-                raise WaitTimeout(f"image {self.image_id!r}: not {state} after {timeout:g} s")
-            time.sleep(POLL_SECONDS)
+        end(self, "CANCELLED", timeout)
 
     def __enter__(self) -> ImageTracker:
         return self

@@ -1,4 +1,4 @@
-"""Waiting for an image's end, and noticing that it will not come."""
+"""Waiting for an image's end, noticing that it will not come, and bringing it about early."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import ray
 
+from ..coordinator import ended_early
 from ..errors import (
     ActorUnavailable,
     ImageStalled,
@@ -101,6 +102,38 @@ class Wait:
             f"image {tracker.image_id!r}: {len(pending)} of {tracker._layout.region_count} "
             f"regions are not settled, the first of them {pending[:10]}"
         )
+
+
+def end(tracker: ImageTracker, state: str, timeout: float) -> None:
+    """Ends the job as it stands, and returns when that is durable; an ended job stays as it is.
+
+    Args:
+        tracker: The job.
+        state: CANCELLED or STOPPED.
+        timeout: Seconds to wait.
+
+    Raises:
+        ActorUnavailable: The actor cannot be reached.
+        WaitTimeout: It was not durable in time.
+        TrackerSuperseded, JobVanished, LedgerError: What ended this run.
+    """
+    deadline = time.monotonic() + timeout
+    tracker._deliver()
+    while True:
+        # Told again until it shows: an actor that died meanwhile has forgotten it.
+        tracker._ask("end", state, start=True)
+        status = tracker._ask("status")
+        if isinstance(status, RaytrackerError) and not isinstance(status, TableUnavailable):
+            raise status
+        if isinstance(status, Progress) and status.durable:
+            if status.ended_early:
+                fault = ended_early(tracker.image_id, status.ended_early)
+                reporter().fail(tracker._spec, fault)
+            if status.ended_early or not status.tile_pending:
+                return
+        if time.monotonic() >= deadline:
+            raise WaitTimeout(f"image {tracker.image_id!r}: not {state} after {timeout:g} s")
+        time.sleep(POLL_SECONDS)
 
 
 def _something_runs() -> bool:
