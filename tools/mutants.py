@@ -164,6 +164,11 @@ MUTATIONS = [
         ("tests/unit/test_outcomes.py",),
     ),
     Mutation(
+        "a reporter that forgets what a signal interrupted",
+        (("held.py", "self._all_is_unsent()\n            raise", "raise"),),
+        ("tests/unit/test_held.py",),
+    ),
+    Mutation(
         "an actor that leaves when one of its images moves",
         (("actor.py", "if all(coordinator.moved", "if any(coordinator.moved"),),
         ("tests/unit/test_image_actor.py",),
