@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 TASKS_PER_CPU = 4
 POLL_SECONDS = 0.1
 STOP_SECONDS = 30.0
-CANCEL_TRIES = 120  # on a busy machine a task may wait for its worker to start
 
 Key = int | tuple[int, int]
 Item = tuple[Key, tuple[Any, ...]]
@@ -69,7 +68,8 @@ class Tolerance:
 class Results(Iterator[Result]):
     """The results of `ImageTracker.map_unordered`, in the order in which tasks finish.
 
-    Tasks run whether or not this is read. Closing or dropping it cancels what is in flight.
+    Tasks run whether or not this is read. Closing or dropping it cancels what is in flight; a task
+    that is in a call into C then, and does not leave it, is ended some seconds later.
     """
 
     _drain: _Drain | None = None
@@ -166,14 +166,16 @@ class _Drain:
             self._cancel()
 
     def _cancel(self) -> None:
-        """Cancels what is in flight; repeatedly, for Ray misses a task that just begins."""
+        """Cancels what is in flight; ends the workers of what does not come back to Python."""
         left = list(self._in_flight)
-        for _ in range(CANCEL_TRIES):
+        for force in (False, True):
             if not left or not ray.is_initialized():
                 return
             for reference in left:
-                ray.cancel(reference)
-            _, left = ray.wait(left, num_returns=len(left), timeout=1.0, fetch_local=False)
+                ray.cancel(reference, force=force)
+            _, left = ray.wait(
+                left, num_returns=len(left), timeout=attempt.GRACE_SECONDS, fetch_local=False
+            )
 
     def _submit(self) -> bool:
         """Submits until enough are in flight; returns whether there may be more items."""

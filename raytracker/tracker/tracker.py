@@ -278,7 +278,8 @@ class ImageTracker(View):
 
         Tasks are submitted at once, and go on whatever the consumer does. A task that returns is a
         success of its key, but for what it reported itself; one that finally fails, for whatever
-        cause, is an error with that reason. Dropping the iterator cancels what is in flight.
+        cause, is an error with that reason. Dropping the iterator cancels what is in flight, and
+        ends the workers of tasks that have not left a call into C five seconds later.
 
         Args:
             remote_function: A function with `@ray.remote`, or its `.options(...)`.

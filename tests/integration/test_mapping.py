@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
 import threading
 import time
@@ -12,6 +14,7 @@ import pytest
 import ray
 
 from raytracker import ImageTracker, JobTable
+from raytracker.actor import find
 from raytracker.errors import (
     ImageStalled,
     JobStopped,
@@ -93,23 +96,21 @@ class _Gate:
 
 
 def test_dropping_the_iterator_cancels(job_table: JobTable) -> None:
-    """No more tasks start; those in flight are cancelled; the rest stays pending."""
+    """No more tasks start; those in flight end, even in a call into C; the rest stays pending."""
     tracker = ImageTracker.start("scene", regions=100, table=job_table)
+    cpus = ray.cluster_resources()["CPU"]
 
     @ray.remote
-    def slow(number: int) -> int:
-        time.sleep(0 if number < 4 else 60)
-        return number
+    def slow(number: int) -> None:
+        time.sleep(60 if number else 0)  # Ray's cancel is noticed when it is over
 
-    results = tracker.map_unordered(slow, ((n, (n,)) for n in range(100)), max_in_flight=4)
+    results = tracker.map_unordered(slow, ((n, (n,)) for n in range(100)), int(cpus))
     next(results)
+    wait_until(lambda: not ray.available_resources().get("CPU"), what="tasks that sleep")
     del results
-    free = ray.cluster_resources()["CPU"]
-    wait_until(
-        lambda: ray.available_resources().get("CPU") == free, timeout=90, what="cancelled tasks"
-    )
+    wait_until(lambda: ray.available_resources().get("CPU") == cpus, what="cancelled tasks")
     assert tracker.progress().region_error == 0
-    assert len(tracker.pending()) >= 90
+    assert len(tracker.pending()) == 99
 
 
 def test_a_task_may_report_its_own_tiles(job_table: JobTable) -> None:
@@ -174,6 +175,25 @@ def test_the_driver_reports_what_a_worker_could_not_send(job_table: JobTable) ->
     list(tracker.map_unordered(process, ((r, (tracker, r)) for r in range(2))))
     assert counts(tracker.wait(30)) == (2, 1, 1)
     assert tracker.failed() == {1: "clouds"}
+
+
+def test_the_driver_holds_what_the_actor_knows_until_it_is_durable(job_table: JobTable) -> None:
+    """The workers have gone, and the actor dies before its flush: then the driver alone knows."""
+    tracker = ImageTracker.start("scene", regions=4, table=job_table, flush_interval=60)
+
+    @ray.remote
+    def process(tracker: ImageTracker, region: int) -> int:
+        tracker.report(region)
+        tracker.progress()  # now the actor has it
+        return os.getpid()
+
+    items = ((r, (tracker, r)) for r in range(3))
+    workers = {pid for _, pid, _ in tracker.map_unordered(process, items)}
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    ray.kill(find(tracker._spec), no_restart=False)
+    tracker.report(3)  # not before: a settled image is flushed at once
+    assert counts(tracker.wait(30)) == (4, 4, 0)
 
 
 def test_map_takes_options_and_refuses_other_things(job_table: JobTable) -> None:
