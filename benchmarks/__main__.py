@@ -62,12 +62,16 @@ def _isolate() -> None:
 def _run(definition: Definition, *, quick: bool) -> None:
     from benchmarks import record
     from benchmarks.harness import Bench, number, table
+    from benchmarks.process import stolen_seconds
 
     bench = Bench(definition.name, quick)
-    begun = time.monotonic()
+    begun, stolen = time.monotonic(), stolen_seconds()
     with redirect_stdout(sys.stderr):  # where Ray tells of the actors that are killed
         definition.run(bench)
     seconds = time.monotonic() - begun
+    share = (stolen_seconds() - stolen) / seconds / (os.cpu_count() or 1)
+    if share >= 0.01:
+        bench.notes.append(f"Meanwhile other guests of the machine took {share:.0%} of the CPUs.")
     if not quick:
         record.append(bench, seconds)
     how = f"{seconds:.0f} s, quick" if quick else f"{seconds:.0f} s"

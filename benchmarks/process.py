@@ -45,6 +45,11 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3), which Python lacks
 
 
+def stolen_seconds() -> float:
+    """Returns for how long CPUs of this virtual machine had work, and ran that of another one."""
+    return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) / TICKS
+
+
 def cpu_seconds_of_all() -> float:
     """Returns the CPU that this process has used so far, and all that are below it."""
     parents, seconds = {}, {}

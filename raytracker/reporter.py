@@ -38,9 +38,9 @@ class Reporter:
     """Holds what this process reported until it is durable; sends it from a thread of its own."""
 
     def __init__(self) -> None:
-        lock = threading.RLock()
-        self._changed = threading.Condition(lock)  # what flush and deliver wait for
-        self._work = threading.Condition(lock)  # what the thread waits for
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)  # what flush and deliver wait for
+        self._work = threading.Condition(self._lock)  # what the thread waits for
         self._runs: dict[tuple[object, ...], Held] = {}
         self._schedule: Schedule[Held] = Schedule()
         self._holding: set[Held] = set()
@@ -64,7 +64,7 @@ class Reporter:
                 TrackerSuperseded, JobVanished, LedgerError.
         """
         actor.check_connected()
-        with self._changed:
+        with self._lock:
             held = self._held(spec)
             if held.fault:
                 _raise(held.fault)
@@ -72,7 +72,7 @@ class Reporter:
             try:
                 held.add(spans, reasons)
             finally:
-                if held.waits and not waits:
+                if not waits and held.waits:
                     self._holding.add(held)
                     self._reschedule(held)
 
