@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs what is asked for; returns the exit status, which says nothing of goals."""
-    _isolate()
+    isolate()
     from benchmarks import docs
     from benchmarks.catalogue import BENCHES
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _isolate() -> None:
+def isolate() -> None:
     """Makes the environment the tests': invented credentials, a Ray that keeps to itself."""
     for name in [name for name in os.environ if name.startswith("AWS_") or name == "RAY_ADDRESS"]:
         del os.environ[name]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .harness import BENCHES, HEAD, Definition, Goal, Row, cells, number
-from .record import ROOT, latest
+from .record import ROOT, latest, read
 
 DOCS = ROOT / "docs"
 INTRODUCTION = """\
@@ -26,6 +26,21 @@ the least and the greatest, and how many they were. A goal is about the median o
 differences) of the rounds, so that it holds on a slower machine, too. No test depends on time: a
 goal that is missed is shown as missed, here and on the terminal, and nothing else."""
 
+PROFILE = """\
+## Where the time of a task goes
+
+![Flame graph of a worker](flame-tasks.svg)
+
+What a worker does in Python (`py-spy --gil`) while it runs tasks that do nothing but report: nearly
+all is Ray's; `ImageTracker.report` is a narrow column, and the thread that sends another at the
+edge. `python -m benchmarks.flame` draws it anew, in half a minute. A browser that opens the picture
+itself shows names and shares.
+
+So what is left of the difference in [tasks](#tasks) is mostly not in the task: each worker calls
+the actor twice a second, which takes Ray some milliseconds in both processes, and once a second
+the actor has DynamoDB Local write, all on the cores of the tasks. The rate of tasks that do nothing
+is at the goal's edge with that; runs of the bench on the same machine gave %s."""
+
 
 def write() -> list[Path]:
     """Writes the page and its plots; returns what it wrote."""
@@ -35,8 +50,15 @@ def write() -> list[Path]:
     page = DOCS / "benchmarks.md"
     sections = [INTRODUCTION, _summary(record for _, record in known)]
     sections += ["\n\n".join(_section(*entry)) for entry in known]
+    sections.append(PROFILE % _all_values("tasks"))
     page.write_text("\n\n".join(sections) + "\n")
     return [page, *plots]
+
+
+def _all_values(bench: str) -> str:
+    """Returns what each run gave for the first goal of a bench, the oldest first."""
+    runs = [record for record in read() if record["bench"] == bench and len(record["goals"]) == 1]
+    return ", ".join(number(record["goals"][0]["value"]) for record in runs)
 
 
 def _goals(record: dict[str, Any]) -> Iterator[Goal]:
