@@ -64,18 +64,20 @@ class Held:
             self._look()
 
     def _look(self) -> None:
-        if not self._news:
+        news = self._news
+        if not news:
             return
         try:
-            for spans, reasons in self._news:
+            self._news = []  # what a signal handler reports meanwhile comes into this one
+            for spans, reasons in news:
                 for first, outcomes in spans:
-                    for news in self._outcomes.join(first, outcomes):
-                        self._unsent.join(*news)
+                    for span in self._outcomes.join(first, outcomes):
+                        self._unsent.join(*span)
                 for number, text in reasons.items():
                     if self._unsent[number]:
                         self._reasons[number] = self._unsent_reasons[number] = clip_reason(text)
-            self._news.clear()
         except BaseException:  # a signal may come between what is held and what is sent
+            self._news = news + self._news
             self._all_is_unsent()
             raise
 

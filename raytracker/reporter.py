@@ -72,7 +72,7 @@ class Reporter:
             try:
                 held.add(spans, reasons)
             finally:
-                if not waits and held.waits:
+                if not waits and held.outcomes:
                     self._holding.add(held)
                     self._reschedule(held)
 

@@ -22,7 +22,7 @@ from ..errors import JobStopped, RayNotInitialized, RaytrackerError
 from ..ledger import ERROR, SUCCESS, Span
 from ..reporter import reporter
 from . import attempt
-from .waiting import end
+from .waiting import end_early
 
 if TYPE_CHECKING:
     from .tracker import ImageTracker
@@ -223,7 +223,7 @@ class _Drain:
         tracker = self._tracker
         for reference in self._in_flight:
             ray.cancel(reference)
-        end(tracker, "STOPPED", STOP_SECONDS)
+        end_early(tracker, "STOPPED", STOP_SECONDS)
         return JobStopped(
             f"image {tracker.image_id!r} was stopped: {self._failed_tasks} tasks failed, which "
             f"are {self._failed_tiles} of its {tracker._layout.tile_count} tiles; tolerated are "

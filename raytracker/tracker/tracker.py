@@ -31,7 +31,7 @@ from .beginning import (
 from .mapper import Key, Results, Tolerance
 from .mapper import reason as reason_of
 from .view import View
-from .waiting import Wait, end
+from .waiting import Wait, end_early
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -359,7 +359,7 @@ class ImageTracker(View):
             WaitTimeout: It was not durable in time.
             TrackerSuperseded, JobVanished, LedgerError: What ended this run.
         """
-        end(self, "CANCELLED", timeout)
+        end_early(self, "CANCELLED", timeout)
 
     def __enter__(self) -> ImageTracker:
         return self

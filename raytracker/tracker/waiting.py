@@ -104,7 +104,7 @@ class Wait:
         )
 
 
-def end(tracker: ImageTracker, state: str, timeout: float) -> None:
+def end_early(tracker: ImageTracker, state: str, timeout: float) -> None:
     """Ends the job as it stands, and returns when that is durable; an ended job stays as it is.
 
     Args:

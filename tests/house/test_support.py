@@ -124,6 +124,7 @@ def test_the_unit_tests_run_beside_chaos(
     ("test", "count"),
     [
         ("def test(): pass", Count(passed=1)),
+        # It is what the runner is given: a part whose tests are all skipped has failed.
         ("import pytest\n@pytest.mark.skip\ndef test(): pass", Count(failed=1, skipped=1)),
         ("import os\ndef test(): os._exit(0)", Count(failed=1)),
         ("", Count(failed=1)),

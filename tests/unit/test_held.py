@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from raytracker import JobTable
@@ -9,6 +11,7 @@ from raytracker.actor import LINGER_SECONDS, Spec
 from raytracker.coordinator import Ack, Batch
 from raytracker.held import MOST_NEWS, Held
 from raytracker.ledger import ERROR, SUCCESS, Outcome, Outcomes, Span
+from raytracker.reporter import Reporter
 
 
 @pytest.mark.parametrize("flush_interval", [0.1, 1.0, 60.0, 3600.0])
@@ -47,6 +50,37 @@ def test_what_is_put_aside_is_sent_once() -> None:
     assert len(sent) == len(held.outcomes) == 2 * MOST_NEWS
     held.add([(0, ERROR)], {0: "broken"})
     assert not held.take()
+
+
+def test_what_a_signal_handler_reports_while_it_looks_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It runs between any two steps, with the lock in hand."""
+    held = held_by()
+    joined = Outcomes.join
+
+    def signalled(outcomes: Outcomes, first: int, said: bytes) -> list[Span]:
+        news = joined(outcomes, first, said)
+        if first == 0:
+            held.add([(5, SUCCESS)], {})
+        return news
+
+    held.add([(0, SUCCESS)], {})
+    with monkeypatch.context() as patch:
+        patch.setattr(Outcomes, "join", signalled)
+        sent = Outcomes(held.take().spans)
+    assert held.waits
+    assert len(Outcomes([*sent.spans(), *held.take().spans])) == 2
+
+
+def test_who_reports_nothing_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No outcome, or only of tiles that are pending: no thread is started for it."""
+    monkeypatch.setattr("raytracker.actor.check_connected", lambda: None)
+    before = threading.active_count()
+    reporter, spec = Reporter(), held_by().spec
+    reporter.report(spec, [], {})
+    reporter.report(spec, [(0, bytes(3))], {})
+    assert threading.active_count() == before
 
 
 def test_a_signal_while_it_looks_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
