@@ -75,7 +75,7 @@ def recovery(bench: Bench) -> None:
             with stopwatch() as seconds:
                 os.kill(pid, signal.SIGKILL)
                 tracker.report(2 * (settled - len(durable)) + 1)
-                reporter().deliver(tracker._spec, PATIENCE)
+                reporter().deliver(tracker._run.spec, PATIENCE)
                 accepted = seconds()
                 settled += 1
                 settle(tracker, settled)

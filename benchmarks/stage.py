@@ -127,12 +127,12 @@ def retire(*trackers: ImageTracker) -> None:
     """Ends the actors of images, so that they are not under the feet of the next round."""
     for tracker in trackers:
         with suppress(ValueError):
-            ray.kill(find(tracker._spec))
+            ray.kill(find(tracker._run.spec))
 
 
 def pid_of(tracker: ImageTracker) -> int:
     """Returns the process of the image's actor."""
-    handle = find(tracker._spec)
+    handle = find(tracker._run.spec)
     assert handle is not None
     return int(ray.get(handle.pid.remote()))
 

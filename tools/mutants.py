@@ -59,22 +59,28 @@ MUTATIONS = [
     ),
     Mutation(
         "a reporter that forgets when the owner changes",
-        (("held.py", "if self.owner not in (None, ack.owner):", "if False:"),),
+        (("reporter/held.py", "if self.owner not in (None, ack.owner):", "if False:"),),
         (MODEL,),
     ),
     Mutation(
         "durable moved before the acknowledgement",
-        (("coordinator.py", "mark = self._received", "mark = self._durable = self._received"),),
+        (
+            (
+                "actor/coordinator.py",
+                "mark = self._received",
+                "mark = self._durable = self._received",
+            ),
+        ),
     ),
     Mutation(
         "durable covers what came during the flush",
-        (("coordinator.py", "self._durable = mark", "self._durable = self._received"),),
+        (("actor/coordinator.py", "self._durable = mark", "self._durable = self._received"),),
     ),
     Mutation(
         "what came before the claim taken for durable",
         (
             (
-                "coordinator.py",
+                "actor/coordinator.py",
                 "self._durable = 0 if changed else",
                 "self._durable = 1 if changed else",
             ),
@@ -84,7 +90,7 @@ MUTATIONS = [
         "a driver that reports only what is pending",
         (
             (
-                "tracker/mapper.py",
+                "mapping/mapper.py",
                 "self._report(spans, reasons)",
                 "known = self._tracker.tile_outcomes()\n"
                 "            self._report([s for s in spans if not known[s[0]]], reasons)",
@@ -94,7 +100,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a driver that does not report what tasks told",
-        (("tracker/mapper.py", "self._report(spans, reasons)", "pass"),),
+        (("mapping/mapper.py", "self._report(spans, reasons)", "pass"),),
         (MAPPING,),
     ),
     Mutation(
@@ -113,7 +119,7 @@ MUTATIONS = [
         "a superseded process that claims again",
         (
             (
-                "coordinator.py",
+                "actor/coordinator.py",
                 "except (JobVanished, TrackerSuperseded, LedgerError) as err:",
                 "except TrackerSuperseded:\n"
                 "            self.run = self._table.read(self.image_id).tracker_run\n"
@@ -134,7 +140,7 @@ MUTATIONS = [
         "a start that is written over itself",
         (
             (
-                "tracker/beginning.py",
+                "run/beginning.py",
                 "return found is not None and found.tracker_run == run",
                 "return False",
             ),
@@ -143,7 +149,7 @@ MUTATIONS = [
     ),
     Mutation(
         "one owner for all runs of a process",
-        (("coordinator.py", "self.owner = uuid.uuid4().hex", 'self.owner = "process"'),),
+        (("actor/coordinator.py", "self.owner = uuid.uuid4().hex", 'self.owner = "process"'),),
     ),
     Mutation(
         "a resume that leaves the owner",
@@ -177,27 +183,27 @@ MUTATIONS = [
     ),
     Mutation(
         "a reporter that forgets what a signal interrupted",
-        (("held.py", "self._all_is_unsent()\n            raise", "raise"),),
+        (("reporter/held.py", "self._all_is_unsent()\n            raise", "raise"),),
         ("tests/unit/test_held.py",),
     ),
     Mutation(
         "an actor that leaves when one of its images moves",
-        (("actor.py", "if all(coordinator.moved", "if any(coordinator.moved"),),
+        (("actor/host.py", "if all(coordinator.moved", "if any(coordinator.moved"),),
         ("tests/unit/test_image_actor.py",),
     ),
     Mutation(
         "an actor that forgets what is not durable",
-        (("actor.py", "if coordinator.finished and now", "if now"),),
+        (("actor/host.py", "if coordinator.finished and now", "if now"),),
         ("tests/unit/test_image_actor.py",),
     ),
     Mutation(
         "a schedule that goes by times of before",
-        (("schedule.py", "if self._times.get(key) == due:", "if key in self._times:"),),
+        (("actor/schedule.py", "if self._times.get(key) == due:", "if key in self._times:"),),
         ("tests/unit/test_schedule.py",),
     ),
     Mutation(
         "a run that is over, and goes on",
-        (("tracker/view.py", "reporter().fail(self._spec, over)", "pass"),),
+        (("run/run.py", "self.fail(over)", "pass"),),
         ("tests/integration/test_runs.py::test_who_was_told_that_a_run_is_over_may_not_go_on",),
     ),
 ]

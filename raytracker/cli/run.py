@@ -20,8 +20,8 @@ from ..imagery import Grid, describe, plan
 from ..job_table import JobItem, JobTable, check_image_id, ledger_of
 from ..local import EmbeddedDynamoDB
 from ..pipeline import RESULTS, ResultStore, process_image
+from ..run import IfExists
 from ..tracker import ImageTracker
-from ..tracker.beginning import IfExists
 from .function import load_function
 from .interrupt import Interrupted, Work
 from .show import EXIT_STATUS, Display, in_short, one_line, print_json, print_summary

@@ -20,8 +20,8 @@ from ..imagery import Grid, ImageInfo, Size, Tile, describe, plan, read
 from ..job_table import JobItem, JobTable
 from ..ledger import Outcome
 from ..progress import Progress
+from ..run import IfExists
 from ..tracker import ImageTracker
-from ..tracker.beginning import IfExists
 from .output import ResultStore
 
 TILE_SIZE = 512

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from raytracker import JobItem, JobTable
 from raytracker.errors import CompleteRegionException, StartImageException
-from raytracker.tracker.beginning import patiently
+from raytracker.run import patiently
 from tests.chaos.plan import Image, Plan, Task, Work, tasks_for
 from tests.chaos.scanner import Finding
 from tests.chaos.seed import REGION, Place, Played

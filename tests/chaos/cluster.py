@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import ray
 
-ACTOR = "ray::_ImageActor"
+ACTOR = "ray::ImageActor"
 OBJECT_STORE_BYTES = 80_000_000
 # A lost raylet is noticed in about 2 s, not in 15.
 HEALTH_CHECKS = {

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from raytracker import JobItem, JobTable
 from raytracker.ledger import Ledger
-from raytracker.tracker.beginning import patiently
+from raytracker.run import patiently
 from tests.chaos.journal import ERROR, PENDING, SUCCESS
 
 SCAN_SECONDS = 0.05

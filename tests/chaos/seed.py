@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from raytracker import ImageTracker, JobTable
 from raytracker.errors import FlushTimeout, JobVanished, TrackerSuperseded, WaitTimeout
-from raytracker.tracker.beginning import patiently
+from raytracker.run import patiently
 from tests.chaos.cluster import ACTOR, Cluster, processes
 from tests.chaos.killer import Killer
 from tests.chaos.oracle import differences

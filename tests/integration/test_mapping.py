@@ -191,7 +191,7 @@ def test_the_driver_holds_what_the_actor_knows_until_it_is_durable(job_table: Jo
     workers = {pid for _, pid, _ in tracker.map_unordered(process, items)}
     for worker in workers:
         os.kill(worker, signal.SIGKILL)
-    ray.kill(find(tracker._spec), no_restart=False)
+    ray.kill(find(tracker._run.spec), no_restart=False)
     tracker.report(3)  # not before: a settled image is flushed at once
     assert counts(tracker.wait(30)) == (4, 4, 0)
 

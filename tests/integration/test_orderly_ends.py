@@ -32,8 +32,8 @@ from raytracker import ImageTracker, JobTable
 from raytracker.reporter import reporter
 
 def be_impatient():  # runs in each worker process of this driver, actors included
-    import raytracker.actor
-    raytracker.actor.IDLE_SECONDS = raytracker.actor.LINGER_SECONDS = 1.0
+    from raytracker.actor import host
+    host.IDLE_SECONDS = host.LINGER_SECONDS = 1.0
 
 def connect():
     hook = {"worker_process_setup_hook": be_impatient}
@@ -59,7 +59,7 @@ REPORT_100_IN_TASKS = """
 @ray.remote
 def process(region):
     tracker.report(region)
-    assert reporter().deliver(tracker._spec, 30)
+    assert reporter().deliver(tracker._run.spec, 30)
 
 ray.get([process.remote(region) for region in range(100)])
 """
@@ -105,7 +105,7 @@ def durable(table: JobTable) -> int | None:
 
 def actor_of(table: JobTable) -> tuple[Any, int]:
     """Returns the image's actor, and the id of its process."""
-    handle = find(ImageTracker.attach("scene", table=table)._spec)
+    handle = find(ImageTracker.attach("scene", table=table)._run.spec)
     assert handle is not None
     return handle, ray.get(handle.pid.remote(), timeout=30)
 
@@ -194,7 +194,7 @@ def test_an_actor_that_is_told_to_end_flushes(driver: Driver, job_table: JobTabl
     Ray starts it again; as nobody calls it, that one ends as well.
     """
     process = driver(
-        FLUSH_ONE, REPORT_100, "assert reporter().deliver(tracker._spec, 30)", SAY_SO_AND_WAIT
+        FLUSH_ONE, REPORT_100, "assert reporter().deliver(tracker._run.spec, 30)", SAY_SO_AND_WAIT
     )
     assert says(process, "here")
     _, pid = actor_of(job_table)
@@ -214,7 +214,7 @@ def test_a_run_goes_on_after_its_actor_was_told_to_end(job_table: JobTable) -> N
     for region in range(60):
         tracker.report(region, error=region % 7 == 0)
         if region == 30:
-            assert reporter().deliver(tracker._spec, 30)
+            assert reporter().deliver(tracker._run.spec, 30)
             os.kill(actor_of(job_table)[1], signal.SIGTERM)
     assert counts(tracker.wait(60)) == (60, 51, 9)
 

@@ -65,7 +65,7 @@ def test_all_images_survive_the_death_of_their_actor(job_table: JobTable) -> Non
         tracker.report(0)
         tracker.flush()
         tracker.report(1)
-    os.kill(ray.get(find(trackers[0]._spec).pid.remote()), signal.SIGKILL)
+    os.kill(ray.get(find(trackers[0]._run.spec).pid.remote()), signal.SIGKILL)
     for tracker in trackers:
         tracker.report(2)
         tracker.report(3, error=True)

@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from raytracker import ImageTracker, JobItem, JobTable
-from raytracker.actor import _ImageActor, find
+from raytracker.actor import ImageActor, find
 from raytracker.errors import (
     ActorUnavailable,
     FlushTimeout,
@@ -59,7 +59,7 @@ def test_the_largest_item_that_is_let_through_can_be_written(job_table: JobTable
 
     from raytracker.job_table import Flush, check_size
     from raytracker.ledger import Layout, Ledger
-    from raytracker.tracker.beginning import patiently
+    from raytracker.run import patiently
 
     tiles = 1_000_000
     while True:
@@ -315,7 +315,7 @@ def test_the_actor_survives_its_own_death(job_table: JobTable) -> None:
     for region in range(60):
         tracker.report(region, error=region % 7 == 0)
         if region in (20, 40):
-            handle = find(tracker._spec)
+            handle = find(tracker._run.spec)
             assert handle is not None
             ray.kill(handle, no_restart=False)
     assert counts(tracker.wait(60)) == (60, 51, 9)
@@ -341,12 +341,12 @@ def test_an_actor_that_cannot_start_is_told(
 ) -> None:
     """`wait` and `flush` raise, with the reason in a line, instead of trying for ever."""
 
-    class Broken(_ImageActor):
+    class Broken(ImageActor):
         def __init__(self) -> None:
             raise ImportError("no library on this node")
 
-    monkeypatch.setattr("raytracker.actor._ImageActor", Broken)
-    monkeypatch.setattr("raytracker.reporter.UNREACHABLE_SECONDS", 1.0)
+    monkeypatch.setattr("raytracker.actor.finding.ImageActor", Broken)
+    monkeypatch.setattr("raytracker.reporter.sending.UNREACHABLE_SECONDS", 1.0)
     tracker = ImageTracker.start("scene", regions=2, table=job_table)
     tracker.report(0)
     with pytest.raises(ActorUnavailable, match=r"^image 'scene'.*no library on this node$"):

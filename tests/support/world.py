@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from raytracker.coordinator import Ack, Batch, Coordinator
+from raytracker.actor.coordinator import Ack, Batch, Coordinator
 from raytracker.job_table import JobItem
 from raytracker.ledger import Layout
 from raytracker.progress import Progress

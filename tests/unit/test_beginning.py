@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from raytracker import JobItem
-from raytracker.coordinator import Batch, Coordinator
+from raytracker.actor.coordinator import Batch, Coordinator
 from raytracker.ledger import Layout
-from raytracker.tracker.beginning import IfExists, begin, go_on
+from raytracker.run import IfExists, begin, go_on
 from tests.support.simulated_table import SimulatedTable
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytracker.coordinator import LONGEST_RETRY_SECONDS, Ack, Batch
+from raytracker.actor.coordinator import LONGEST_RETRY_SECONDS, Ack, Batch
 from raytracker.errors import (
     JobCancelled,
     TableError,

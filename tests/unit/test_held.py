@@ -7,11 +7,12 @@ import threading
 import pytest
 
 from raytracker import JobTable
-from raytracker.actor import LINGER_SECONDS, Spec
-from raytracker.coordinator import Ack, Batch
-from raytracker.held import MOST_NEWS, Held
+from raytracker.actor import Spec
+from raytracker.actor.coordinator import Ack, Batch
+from raytracker.actor.host import LINGER_SECONDS
 from raytracker.ledger import ERROR, SUCCESS, Outcome, Outcomes, Span
 from raytracker.reporter import Reporter
+from raytracker.reporter.held import MOST_NEWS, Held
 
 
 @pytest.mark.parametrize("flush_interval", [0.1, 1.0, 60.0, 3600.0])
@@ -75,7 +76,7 @@ def test_what_a_signal_handler_reports_while_it_looks_is_sent(
 
 def test_who_reports_nothing_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """No outcome, or only of tiles that are pending: no thread is started for it."""
-    monkeypatch.setattr("raytracker.actor.check_connected", lambda: None)
+    monkeypatch.setattr("raytracker.reporter.sending.check_connected", lambda: None)
     before = threading.active_count()
     reporter, spec = Reporter(), held_by().spec
     reporter.report(spec, [], {})

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from raytracker import JobItem, actor
-from raytracker.actor import Spec, _ImageActor
-from raytracker.coordinator import Ack, Batch
+from raytracker import JobItem
+from raytracker.actor import ImageActor, Spec
+from raytracker.actor import host as hosting
+from raytracker.actor.coordinator import Ack, Batch
 from raytracker.errors import TrackerSuperseded
 from raytracker.ledger import Layout
 from tests.support.simulated_table import SimulatedTable
@@ -43,7 +44,7 @@ class SlowTable(SimulatedTable):
 @pytest.fixture(autouse=True)
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """The host itself, without the process around it."""
-    monkeypatch.setattr(actor, "_in_local_mode", lambda: True)
+    monkeypatch.setattr(hosting, "in_local_mode", lambda: True)
 
 
 def started(table: SimulatedTable, images: int, regions: int = 1) -> list[Spec]:
@@ -53,7 +54,7 @@ def started(table: SimulatedTable, images: int, regions: int = 1) -> list[Spec]:
     return specs
 
 
-def report(host: _ImageActor, spec: Spec, *regions: int) -> Ack:
+def report(host: ImageActor, spec: Spec, *regions: int) -> Ack:
     [ack] = host.report([(spec, Batch.of(dict.fromkeys(regions, 2), {}), False)])
     assert isinstance(ack, Ack)
     return ack
@@ -62,17 +63,17 @@ def report(host: _ImageActor, spec: Spec, *regions: int) -> Ack:
 def test_many_images_share_few_connections() -> None:
     """However many are due at once."""
     table = SlowTable(0.002)
-    specs, host = started(table, 60), _ImageActor()
+    specs, host = started(table, 60), ImageActor()
     for spec in specs:
         report(host, spec, 0)
     wait_until(lambda: all("end_time" in item for item in table.items.values()))
-    assert 1 < table.most_at_once <= actor.MAX_THREADS
+    assert 1 < table.most_at_once <= hosting.MAX_THREADS
 
 
 def test_images_wait_evenly_when_the_table_is_slow() -> None:
     """Each has about as many flushes as any other, though each has something new all the time."""
     table = SlowTable(0.001)
-    specs, host = started(table, 50, regions=10_000), _ImageActor()
+    specs, host = started(table, 50, regions=10_000), ImageActor()
     region = 0
     while sum(table.flushes.values()) < 500:
         for spec in specs:
@@ -84,10 +85,10 @@ def test_images_wait_evenly_when_the_table_is_slow() -> None:
 
 def test_images_that_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the linger; who still asks is told to read the table, and who reports is served."""
-    monkeypatch.setattr(actor, "LINGER_SECONDS", 0.2)
-    monkeypatch.setattr(actor, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(hosting, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(hosting, "SWEEP_SECONDS", 0.05)
     table = SlowTable()
-    (ended, goes_on), host = started(table, 2, regions=2), _ImageActor()
+    (ended, goes_on), host = started(table, 2, regions=2), ImageActor()
     report(host, ended, 0, 1)
     report(host, goes_on, 0)
     wait_until(lambda: host.status(ended) is None)
@@ -98,7 +99,7 @@ def test_images_that_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_superseded_image_does_not_disturb_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each answer of a call is its image's own."""
     table = SlowTable()
-    (old, other), host = started(table, 2, regions=2), _ImageActor()
+    (old, other), host = started(table, 2, regions=2), ImageActor()
     report(host, old, 0)
     table.items["scene-0"]["tracker_run"] = "another"
     report(host, old, 1)
@@ -113,7 +114,7 @@ def test_a_superseded_image_does_not_disturb_the_others(monkeypatch: pytest.Monk
 def test_a_host_stays_until_all_its_images_have_moved() -> None:
     """Of a pool's, one may be served by another cluster, and the others are here."""
     table = SlowTable()
-    specs, host = started(table, 2, regions=3), _ImageActor()
+    specs, host = started(table, 2, regions=3), ImageActor()
     for spec in specs:
         report(host, spec, 0)
     for spec, is_done in zip(specs, (False, True), strict=True):
@@ -129,10 +130,10 @@ def test_a_host_that_nobody_called_waits_as_long_as_an_idle_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its driver may be preparing its tasks; if it has gone, the host must end all the same."""
-    host = _ImageActor()
-    monkeypatch.setattr(actor, "LINGER_SECONDS", -1.0)
+    host = ImageActor()
+    monkeypatch.setattr(hosting, "LINGER_SECONDS", -1.0)
     assert not host._done()
-    monkeypatch.setattr(actor, "IDLE_SECONDS", -1.0)
+    monkeypatch.setattr(hosting, "IDLE_SECONDS", -1.0)
     assert host._done()
 
 
@@ -140,11 +141,11 @@ def test_a_host_in_the_process_serves_on_after_ray_has_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In local mode: nothing asks Ray whether to leave, and the threads live."""
-    monkeypatch.setattr(actor, "LINGER_SECONDS", 0.05)
-    monkeypatch.setattr(actor, "SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr(hosting, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(hosting, "SWEEP_SECONDS", 0.02)
     table = SlowTable()
-    (first, second), host = started(table, 2), _ImageActor()
-    monkeypatch.setattr(actor, "_in_local_mode", lambda: 1 / 0)
+    (first, second), host = started(table, 2), ImageActor()
+    monkeypatch.setattr(hosting, "in_local_mode", lambda: 1 / 0)
     report(host, first, 0)
     wait_until(lambda: host.status(first) is None and host._done())
     swept = host._swept

@@ -12,7 +12,7 @@ from raytracker import ImageTracker, JobTable
 from raytracker.actor import Spec
 from raytracker.errors import UnknownRegion
 from raytracker.ledger import Layout, Outcomes
-from raytracker.tracker.arrays import spans_of_arrays
+from raytracker.run.arrays import spans_of_arrays
 
 SIZE = 1200  # more than two pages
 
@@ -117,7 +117,7 @@ def test_arrays_that_name_no_tile_are_refused() -> None:
 
 def test_without_numpy_arrays_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what `report` takes, and what is missing."""
-    monkeypatch.setitem(sys.modules, "raytracker.tracker.arrays", None)
+    monkeypatch.setitem(sys.modules, "raytracker.run.arrays", None)
     tracker = ImageTracker(Spec("scene", "run", JobTable("jobs")), Layout.of(3))
     with pytest.raises(TypeError, match=r"region \[0, 1\], tile None: integers, or numpy arrays"):
         tracker.report([0, 1])  # type: ignore[arg-type]

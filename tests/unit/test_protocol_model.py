@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from raytracker.actor import Spec
-from raytracker.coordinator import Ack, Coordinator
-from raytracker.held import Held
+from raytracker.actor.coordinator import Ack, Coordinator
 from raytracker.job_table import JobItem, ledger_of
 from raytracker.ledger import Layout, Outcome
+from raytracker.reporter.held import Held
 from tests.support.simulated_table import SimulatedClock, SimulatedTable
 
 FATES = st.sampled_from(["ok", "ok", "ok", "lose_request", "lose_response", "hold_back", "refuse"])

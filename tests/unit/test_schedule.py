@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raytracker.schedule import Schedule
+from raytracker.actor.schedule import Schedule
 
 changes = st.tuples(st.sampled_from("abcde"), st.none() | st.integers(0, 9).map(float))
 

@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-import ray
-
-from ..actor import Spec, in_worker
+from ..actor import Spec
 from ..errors import TaskTimeout
 from ..ledger import Outcomes, Span
 
@@ -83,12 +81,3 @@ def current(spec: Spec) -> Attempt | None:
         if attempt.spec.key == spec.key:
             return attempt
     return None
-
-
-def number() -> int:
-    """Returns how often Ray has tried the running task before; 0 outside of tasks."""
-    if not in_worker():
-        return 0
-    worker = ray.get_runtime_context().worker
-    # Ray has no public call for it.
-    return int(worker.core_worker.get_current_task_attempt_number())

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from .errors import (
+from ..errors import (
     JobCancelled,
     JobStopped,
     JobVanished,
@@ -26,9 +26,9 @@ from .errors import (
     TableUnavailable,
     TrackerSuperseded,
 )
-from .job_table import EXPIRY_SECONDS, Flush, JobItem, OwnerMoved, RunTable, ledger_of
-from .ledger import Ledger, Span, encode_outcomes, spans_of
-from .progress import Progress
+from ..job_table import EXPIRY_SECONDS, Flush, JobItem, OwnerMoved, RunTable, ledger_of
+from ..ledger import Ledger, Span, encode_outcomes, spans_of
+from ..progress import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import ray
 
-from ..coordinator import ended_early
+from ..actor import ended_early
 from ..errors import (
     ActorUnavailable,
     ImageStalled,
@@ -18,22 +17,17 @@ from ..errors import (
 )
 from ..job_table import JobItem, ledger_of
 from ..progress import Progress
-from ..reporter import reporter
+from .run import POLL_SECONDS, Run
 
-if TYPE_CHECKING:
-    from .tracker import ImageTracker
-
-POLL_SECONDS = 0.03
+FLUSH_SECONDS = 30.0
 TABLE_POLL_SECONDS = 1.0
 
 
 class Wait:
     """One `ImageTracker.wait`; the arguments are its."""
 
-    def __init__(
-        self, tracker: ImageTracker, timeout: float | None, stall_timeout: float | None
-    ) -> None:
-        self._tracker = tracker
+    def __init__(self, run: Run, timeout: float | None, stall_timeout: float | None) -> None:
+        self._run = run
         self._timeout = timeout
         self._stall_timeout = stall_timeout
         self._since = self._looked = time.monotonic()  # of the last progress; of the last look
@@ -44,7 +38,7 @@ class Wait:
         """Waits; returns or raises what `ImageTracker.wait` does."""
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
         while True:
-            status = self._tracker._ask("status")
+            status = self._run.ask("status")
             job = self._ended(status)
             if job is not None:
                 return job
@@ -58,18 +52,18 @@ class Wait:
             if not isinstance(status, TableUnavailable):
                 raise status
         elif status is None:
-            reporter().check_reachable(self._tracker._spec)
+            self._run.check_reachable()
             # No actor knows the image: the item alone says how it stands.
             if time.monotonic() >= self._read_at:
                 self._read_at = time.monotonic() + TABLE_POLL_SECONDS
-                item = self._tracker._read()
+                item = self._run.read()
                 if item.end_time is not None:
                     return item
                 self._have_it_ended(item)
         elif status.durable and (not status.tile_pending or status.ended_early):
-            return self._tracker._read()
+            return self._run.read()
         elif status.trouble:
-            self._tracker.flush()  # raises what the trouble is, or finds it healed
+            self._run.flush(FLUSH_SECONDS)  # raises what the trouble is, or finds it healed
         return None
 
     def _have_it_ended(self, item: JobItem) -> None:
@@ -80,7 +74,7 @@ class Wait:
         """
         if ray.is_initialized() and ledger_of(item).settled:
             with suppress(ActorUnavailable):  # it is tried again
-                self._tracker._ask("open", start=True)
+                self._run.ask("open", start=True)
 
     def _check_stall(self, status: Progress | RaytrackerError | None) -> None:
         now = time.monotonic()
@@ -88,27 +82,27 @@ class Wait:
             return
         self._looked = now
         seen = (status.tile_success, status.tile_error) if isinstance(status, Progress) else None
-        if seen != self._seen or self._tracker._maps or _something_runs():
+        if seen != self._seen or self._run.maps or _something_runs():
             self._seen, self._since = seen, now
-        elif now - self._since > self._stall_timeout and self._tracker.pending():
+        elif now - self._since > self._stall_timeout and self._run.ledger().pending():
             raise ImageStalled(
                 f"{self._missing()}; nothing runs in the cluster, and nothing was reported for "
                 f"{self._stall_timeout:g} s: resume it, or run these regions again"
             )
 
     def _missing(self) -> str:
-        pending, tracker = self._tracker.pending(), self._tracker
+        pending, run = self._run.ledger().pending(), self._run
         return (
-            f"image {tracker.image_id!r}: {len(pending)} of {tracker._layout.region_count} "
+            f"image {run.image_id!r}: {len(pending)} of {run.layout.region_count} "
             f"regions are not settled, the first of them {pending[:10]}"
         )
 
 
-def end_early(tracker: ImageTracker, state: str, timeout: float) -> None:
+def end_early(run: Run, state: str, timeout: float) -> None:
     """Ends the job as it stands, and returns when that is durable; an ended job stays as it is.
 
     Args:
-        tracker: The job.
+        run: The job.
         state: CANCELLED or STOPPED.
         timeout: Seconds to wait.
 
@@ -118,21 +112,21 @@ def end_early(tracker: ImageTracker, state: str, timeout: float) -> None:
         TrackerSuperseded, JobVanished, LedgerError: What ended this run.
     """
     deadline = time.monotonic() + timeout
-    tracker._deliver()
+    run.deliver()
     while True:
         # Told again until it shows: an actor that died meanwhile has forgotten it.
-        tracker._ask("end", state, start=True)
-        status = tracker._ask("status")
+        run.ask("end", state, start=True)
+        status = run.ask("status")
         if isinstance(status, RaytrackerError) and not isinstance(status, TableUnavailable):
             raise status
         if isinstance(status, Progress) and status.durable:
             if status.ended_early:
-                fault = ended_early(tracker.image_id, status.ended_early)
-                reporter().fail(tracker._spec, fault)
+                fault = ended_early(run.image_id, status.ended_early)
+                run.fail(fault)
             if status.ended_early or not status.tile_pending:
                 return
         if time.monotonic() >= deadline:
-            raise WaitTimeout(f"image {tracker.image_id!r}: not {state} after {timeout:g} s")
+            raise WaitTimeout(f"image {run.image_id!r}: not {state} after {timeout:g} s")
         time.sleep(POLL_SECONDS)
 
 

@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from ..actor import Pool, Spec, cluster
-from ..errors import RaytrackerError
-from ..image_request import ImageRequest
-from ..job_table import JobItem, JobTable, ledger_of
-from ..ledger import ERROR, SUCCESS, Layout, Span
-from ..reporter import reporter
-from . import attempt
-from .beginning import (
+from .actor import Pool, Spec
+from .errors import RaytrackerError
+from .image_request import ImageRequest
+from .job_table import JobItem, JobTable, ledger_of
+from .ledger import ERROR, SUCCESS, Layout, Span
+from .mapping import Key, Results, Tolerance, attempt
+from .mapping import reason as reason_of
+from .ray_runtime import attempt_number, cluster
+from .run import (
     IfExists,
+    View,
+    Wait,
     begin,
+    end_early,
     go_on,
     job_item,
     job_table,
     patiently,
     read_tracked,
 )
-from .mapper import Key, Results, Tolerance
-from .mapper import reason as reason_of
-from .view import View
-from .waiting import Wait, end_early
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,10 +57,10 @@ class ImageTracker(View):
 
     @cached_property
     def _pickled(self) -> bytes:
-        return bytes(ray.cloudpickle.dumps((self._spec, self._layout.encode())))
+        return bytes(ray.cloudpickle.dumps((self._run.spec, self._run.layout.encode())))
 
     def __repr__(self) -> str:
-        return f"<ImageTracker: {self.image_id!r}, {self._layout.region_count} regions>"
+        return f"<ImageTracker: {self.image_id!r}, {self._run.layout.region_count} regions>"
 
     # --- beginning ---
 
@@ -173,8 +173,9 @@ class ImageTracker(View):
 
     @classmethod
     def _ready(cls, spec: Spec, layout: Layout) -> ImageTracker:
-        reporter().actor(spec, start=True)  # boots while the driver prepares its tasks
-        return cls(spec, layout)
+        tracker = cls(spec, layout)
+        tracker._run.start_actor()  # boots while the driver prepares its tasks
+        return tracker
 
     # --- reporting ---
 
@@ -209,7 +210,7 @@ class ImageTracker(View):
             spans = self._span(region, tile, outcome)
             firsts = [spans[0][0]]
         else:
-            spans, firsts = _spans_of_arrays(self._layout, region, tile, outcome)
+            spans, firsts = _spans_of_arrays(self._run.layout, region, tile, outcome)
         self._report(spans, dict.fromkeys(firsts, reason) if error and reason else {})
 
     @contextmanager
@@ -245,22 +246,22 @@ class ImageTracker(View):
         try:
             yield
         except Exception as err:
-            if not attempt.current(self._spec) and attempt.number() >= retries:
+            if not attempt.current(self._run.spec) and attempt_number() >= retries:
                 self._report(error, {error[0][0]: reason_of(err)})
             raise
         self._report(success, {})
 
     def _span(self, region: int, tile: int | None, outcome: bytes) -> list[Span]:
         if tile is not None:
-            return [(self._layout.tile_number(region, tile), outcome)]
-        numbers = self._layout.tiles(region)
+            return [(self._run.layout.tile_number(region, tile), outcome)]
+        numbers = self._run.layout.tiles(region)
         return [(numbers.start, outcome * len(numbers))]
 
     def _report(self, spans: list[Span], reasons: Mapping[int, str]) -> None:
-        current = attempt.current(self._spec)
+        current = attempt.current(self._run.spec)
         if current:
             current.add(spans, reasons)
-        reporter().report(self._spec, spans, reasons)
+        self._run.report(spans, reasons)
 
     # --- the driver's side ---
 
@@ -303,7 +304,7 @@ class ImageTracker(View):
             JobStopped: More tasks failed than were tolerated.
         """
         return Results(
-            self,
+            self._run,
             remote_function,
             items,
             max_in_flight=max_in_flight,
@@ -324,7 +325,7 @@ class ImageTracker(View):
             TableError: DynamoDB refuses the flush.
             TrackerSuperseded, JobVanished, JobCancelled, LedgerError: What ended this run.
         """
-        reporter().flush(self._spec, timeout)
+        self._run.flush(timeout)
 
     def wait(self, timeout: float | None = None, *, stall_timeout: float | None = 60.0) -> JobItem:
         """Waits until every region is settled and durable, or the job was cancelled or stopped.
@@ -344,7 +345,7 @@ class ImageTracker(View):
             TableError: DynamoDB refuses the flush.
             TrackerSuperseded, JobVanished, LedgerError: What ended this run.
         """
-        return Wait(self, timeout, stall_timeout).result()
+        return Wait(self._run, timeout, stall_timeout).result()
 
     def cancel(self, timeout: float = 30) -> None:
         """Ends the job as it stands; durable when it returns. Later reports raise JobCancelled.
@@ -359,7 +360,7 @@ class ImageTracker(View):
             WaitTimeout: It was not durable in time.
             TrackerSuperseded, JobVanished, LedgerError: What ended this run.
         """
-        end_early(self, "CANCELLED", timeout)
+        end_early(self._run, "CANCELLED", timeout)
 
     def __enter__(self) -> ImageTracker:
         return self
@@ -389,7 +390,7 @@ def _spans_of_arrays(
     layout: Layout, region: Any, tile: Any, outcome: bytes
 ) -> tuple[list[Span], list[int]]:
     try:
-        from .arrays import spans_of_arrays
+        from .run.arrays import spans_of_arrays
     except ModuleNotFoundError as err:
         raise TypeError(
             f"region {region!r}, tile {tile!r}: integers, or numpy arrays of them ({err})"

@@ -18,13 +18,11 @@ from typing import Any
 
 import ray
 
-from . import actor
-from .actor import Spec
-from .coordinator import Ack, Batch
-from .errors import ActorUnavailable, FlushTimeout, RaytrackerError
+from ..actor import Ack, Batch, Schedule, Spec, call, find, find_or_start
+from ..errors import ActorUnavailable, FlushTimeout, RaytrackerError
+from ..ledger import Span
+from ..ray_runtime import check_connected, cluster, in_a_line, in_worker
 from .held import URGENT_POLL_SECONDS, Held
-from .ledger import Span
-from .schedule import Schedule
 
 MAX_REPORTS = 500  # of as many images, at a time
 EXIT_SECONDS = 2.0
@@ -63,7 +61,7 @@ class Reporter:
             RaytrackerError: What ended this run, if anything did: JobCancelled,
                 TrackerSuperseded, JobVanished, LedgerError.
         """
-        actor.check_connected()
+        check_connected()
         with self._lock:
             held = self._held(spec)
             if held.fault:
@@ -115,7 +113,7 @@ class Reporter:
                 raise FlushTimeout(
                     f"image {spec.image_id!r}: {len(held.outcomes)} outcomes of this process were "
                     f"not durable after {timeout:g} s; they are still held and sent"
-                    + (f" ({actor.in_a_line(held.unreachable)})" if held.unreachable else "")
+                    + (f" ({in_a_line(held.unreachable)})" if held.unreachable else "")
                     + (" (the image's actor has not answered)" if held.in_flight else "")
                 )
 
@@ -131,7 +129,7 @@ class Reporter:
         if error and since and time.monotonic() - since > UNREACHABLE_SECONDS:
             raise ActorUnavailable(
                 f"image {spec.image_id!r}: its actor cannot be started or reached for "
-                f"{UNREACHABLE_SECONDS:g} s: {actor.in_a_line(error)}"
+                f"{UNREACHABLE_SECONDS:g} s: {in_a_line(error)}"
             )
 
     def fail(self, spec: Spec, fault: RaytrackerError) -> None:
@@ -150,14 +148,14 @@ class Reporter:
         Raises:
             RayNotInitialized: This process is not connected to a cluster.
         """
-        cluster = actor.cluster()
+        here = cluster()
         with self._changed:
-            if self._cluster != cluster:
+            if self._cluster != here:
                 self._actors.clear()  # handles of another cluster, or of an earlier connection
-                self._cluster = cluster
+                self._cluster = here
             handle = self._actors.get(_actor_key(spec))
         if handle is None:
-            handle = actor.find_or_start(spec) if start else actor.find(spec)
+            handle = find_or_start(spec) if start else find(spec)
             if handle is not None:
                 with self._changed:
                     self._actors[_actor_key(spec)] = handle
@@ -184,7 +182,7 @@ class Reporter:
             self._register_at_exit()
 
     def _register_at_exit(self) -> None:
-        if not self._at_exit_registered and not actor.in_worker():
+        if not self._at_exit_registered and not in_worker():
             self._at_exit_registered = True
             atexit.register(self._at_exit)  # in a worker, a call at exit never returns
 
@@ -192,8 +190,8 @@ class Reporter:
         while True:
             with self._work:
                 calls = self._next()
-            for call in calls:
-                self._send(call)
+            for parcel in calls:
+                self._send(parcel)
 
     def _next(self) -> Iterable[_Call]:
         """Waits until runs are due; returns a call for each of their actors."""
@@ -212,25 +210,27 @@ class Reporter:
             first = self._schedule.first()
             self._work.wait(None if first is None else first - now)
 
-    def _send(self, call: _Call) -> None:
+    def _send(self, parcel: _Call) -> None:
         def answered(future: Future[list[Ack | RaytrackerError]]) -> None:
-            self._sent(call, future.exception() or future.result())
+            self._sent(parcel, future.exception() or future.result())
 
         try:
-            handle = self.actor(call[0][0].spec, start=True)
-            if self._pin is None and actor.in_worker():
+            handle = self.actor(parcel[0][0].spec, start=True)
+            if self._pin is None and in_worker():
                 self._pin = ray.put(b"")  # Ray does not end an idle worker that owns an object
-            reports = [(held.spec, batch, urgent) for held, batch, urgent in call]
-            actor.call(handle, "report", reports).add_done_callback(answered)
+            reports = [(held.spec, batch, urgent) for held, batch, urgent in parcel]
+            call(handle, "report", reports).add_done_callback(answered)
         except Exception as err:
-            self._sent(call, err)
+            self._sent(parcel, err)
 
-    def _sent(self, call: _Call, answers: Sequence[Ack | RaytrackerError] | BaseException) -> None:
+    def _sent(
+        self, parcel: _Call, answers: Sequence[Ack | RaytrackerError] | BaseException
+    ) -> None:
         """Notes what became of a call."""
         each: Sequence[Ack | BaseException]
-        each = [answers] * len(call) if isinstance(answers, BaseException) else answers
+        each = [answers] * len(parcel) if isinstance(answers, BaseException) else answers
         with self._changed:
-            for (held, batch, _), answer in zip(call, each, strict=True):
+            for (held, batch, _), answer in zip(parcel, each, strict=True):
                 self._answered(held, batch, answer)
                 self._reschedule(held)
             if not self._holding:
@@ -274,7 +274,7 @@ class Reporter:
         """Has the actors flush what tasks reported: a Ray of this process's own ends with it."""
         actors = list(self._actors.values())
         while actors and time.monotonic() < deadline:
-            answers = {actor.call(handle, "hurry"): handle for handle in actors}
+            answers = {call(handle, "hurry"): handle for handle in actors}
             done, _ = wait(answers, max(0.0, deadline - time.monotonic()))
             actors = [answers[a] for a in done if a.exception() is None and not a.result()]
             time.sleep(URGENT_POLL_SECONDS if actors else 0)

@@ -10,22 +10,19 @@ from __future__ import annotations
 import functools
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 
-from .. import actor
 from ..errors import JobStopped, RayNotInitialized, RaytrackerError
-from ..ledger import ERROR, SUCCESS, Span
+from ..ledger import ERROR, SUCCESS, Layout, Span
+from ..ray_runtime import cluster, unwrap
 from ..reporter import reporter
+from ..run import Run, end_early
 from . import attempt
-from .waiting import end_early
-
-if TYPE_CHECKING:
-    from .tracker import ImageTracker
+from .policy import Tolerance
 
 TASKS_PER_CPU = 4
 POLL_SECONDS = 0.1
@@ -35,34 +32,6 @@ Key = int | tuple[int, int]
 Item = tuple[Key, tuple[Any, ...]]
 Result = tuple[Key, Any, BaseException | None]
 _End = BaseException | None
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How many tasks may fail before the image is stopped; in the words of AWS Step Functions.
-
-    Args:
-        count: So many may fail; None: any number.
-        percentage: So many of a hundred tiles of the image may fail; None: all.
-
-    Raises:
-        ValueError: The count is below 0, or the percentage not between 0 and 100.
-    """
-
-    count: int | None = None
-    percentage: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.count is not None and self.count < 0:
-            raise ValueError(f"tolerated_failure_count={self.count}: it is at least 0")
-        if self.percentage is not None and not 0 <= self.percentage <= 100:
-            raise ValueError(f"tolerated_failure_percentage={self.percentage}: it is 0 to 100")
-
-    def exceeded(self, failed_tasks: int, failed_tiles: int, tiles: int) -> bool:
-        """Whether more failed than are tolerated."""
-        return (self.count is not None and failed_tasks > self.count) or (
-            self.percentage is not None and failed_tiles * 100 > self.percentage * tiles
-        )
 
 
 class Results(Iterator[Result]):
@@ -76,7 +45,7 @@ class Results(Iterator[Result]):
 
     def __init__(
         self,
-        tracker: ImageTracker,
+        run: Run,
         remote_function: Any,
         items: Iterable[Item],
         *,
@@ -92,8 +61,8 @@ class Results(Iterator[Result]):
             raise ValueError(f"timeout={timeout}: it is more than 0 seconds")
         # The thread must not hold this object, or dropping it would go unnoticed.
         self._drain = drain = _Drain(
-            tracker,
-            _tracked(tracker, remote_function, timeout),
+            run,
+            _tracked(run, remote_function, timeout),
             iter(items),
             max_in_flight,
             tolerance,
@@ -127,7 +96,7 @@ class _Drain:
 
     def __init__(
         self,
-        tracker: ImageTracker,
+        run: Run,
         function: Any,
         items: Iterator[Item],
         max_in_flight: int,
@@ -135,22 +104,27 @@ class _Drain:
     ) -> None:
         self.results: queue.SimpleQueue[Result | _End] = queue.SimpleQueue()
         self.stop = threading.Event()
-        self._tracker = tracker
+        self._run = run
         self._function = function
         self._items = items
         self._max_in_flight = max_in_flight
         self._tolerance = tolerance
         self._failed_tasks = self._failed_tiles = 0
         self._in_flight: dict[Any, Key] = {}
-        self._cluster = actor.cluster()
+        self._cluster = cluster()
 
     def run(self) -> None:
-        end: _End = None
-        self._tracker._mapping(+1)
+        with self._run.mapping():
+            end = self._drain()
+        self.results.put(end)
+        self._cancel()
+
+    def _drain(self) -> _End:
+        """Runs all tasks; returns what ended it early, for the consumer to see."""
         try:
             more = self._submit()
             while self._in_flight and not self.stop.is_set():
-                if actor.cluster() != self._cluster:  # or Ray would start another by itself
+                if cluster() != self._cluster:  # or Ray would start another by itself
                     raise RayNotInitialized("the cluster of these tasks has gone")
                 for reference in self._finished():
                     self._take(reference)
@@ -158,12 +132,9 @@ class _Drain:
                     raise self._stopped()
                 if more:
                     more = self._submit()
-        except BaseException as err:  # of the items' iterator, or of a key: the consumer's to see
-            end = err
-        finally:
-            self._tracker._mapping(-1)
-            self.results.put(end)
-            self._cancel()
+        except BaseException as err:  # of the items' iterator, or of a key
+            return err
+        return None
 
     def _cancel(self) -> None:
         """Cancels what is in flight; ends the workers of what does not come back to Python."""
@@ -184,7 +155,7 @@ class _Drain:
                 key, args = next(self._items)
             except StopIteration:
                 return False
-            _numbers(self._tracker, key)  # an unknown region is told before its task runs
+            _numbers(self._run.layout, key)  # an unknown region is told before its task runs
             self._in_flight[self._function.remote(key, args)] = key
         return True
 
@@ -197,7 +168,7 @@ class _Drain:
 
     def _take(self, reference: Any) -> None:
         key = self._in_flight.pop(reference)
-        numbers = _numbers(self._tracker, key)
+        numbers = _numbers(self._run.layout, key)
         try:
             result, spans, reasons = ray.get(reference)
         except Exception as err:
@@ -212,21 +183,20 @@ class _Drain:
             self.results.put((key, result, None))
 
     def _report(self, spans: Sequence[Span], reasons: Mapping[int, str]) -> None:
-        reporter().report(self._tracker._spec, spans, reasons)
+        self._run.report(spans, reasons)
 
     def _is_past_tolerance(self) -> bool:
-        tiles = self._tracker._layout.tile_count
+        tiles = self._run.layout.tile_count
         return self._tolerance.exceeded(self._failed_tasks, self._failed_tiles, tiles)
 
     def _stopped(self) -> JobStopped:
         """Ends the job as it stands, durably; returns what the consumer is told."""
-        tracker = self._tracker
         for reference in self._in_flight:
             ray.cancel(reference)
-        end_early(tracker, "STOPPED", STOP_SECONDS)
+        end_early(self._run, "STOPPED", STOP_SECONDS)
         return JobStopped(
-            f"image {tracker.image_id!r} was stopped: {self._failed_tasks} tasks failed, which "
-            f"are {self._failed_tiles} of its {tracker._layout.tile_count} tiles; tolerated are "
+            f"image {self._run.image_id!r} was stopped: {self._failed_tasks} tasks failed, which "
+            f"are {self._failed_tiles} of its {self._run.layout.tile_count} tiles; tolerated are "
             + " and ".join(
                 text
                 for value, text in (
@@ -238,42 +208,39 @@ class _Drain:
         )
 
 
-def _tracked(tracker: ImageTracker, remote_function: Any, timeout: float | None) -> Any:
+def _tracked(run: Run, remote_function: Any, timeout: float | None) -> Any:
     """Returns a remote function that runs the given one, and returns what it reported as well."""
-    if not hasattr(remote_function, "remote") or not hasattr(remote_function, "bind"):
-        raise TypeError(f"{remote_function!r} is no remote function: decorate it with @ray.remote")
-    node = remote_function.bind()  # the same for f and for f.options(...)
-    options = {name: value for name, value in node.get_options().items() if value is not None}
+    function, options = unwrap(remote_function)
     if options.get("num_returns", 1) != 1:
         raise TypeError(f"num_returns={options['num_returns']!r}: map_unordered takes one result")
-    function: Callable[..., Any] = node._body
+    spec, layout = run.spec, run.layout
     options.setdefault("name", getattr(function, "__name__", "tile"))
 
     @functools.wraps(function)
-    def run(key: Key, args: tuple[Any, ...]) -> Any:
-        numbers = _numbers(tracker, key)
-        with attempt.running(tracker._spec) as this, attempt.limited(timeout):
+    def attempted(key: Key, args: tuple[Any, ...]) -> Any:
+        numbers = _numbers(layout, key)
+        with attempt.running(spec) as this, attempt.limited(timeout):
             result = function(*args)
         untold = [(numbers[0], this.outcomes.untold(numbers[0], SUCCESS * len(numbers)))]
         this.add(untold, {})
         # Where the run has ended, the driver learns of it; the result is still a result.
         with suppress(RaytrackerError):
-            reporter().report(tracker._spec, untold, {})
+            reporter().report(spec, untold, {})
         return result, list(this.outcomes.spans()), this.reasons
 
-    del run.__wrapped__  # Ray checks the arguments against it
-    return ray.remote(run) if not options else ray.remote(**options)(run)
+    del attempted.__wrapped__  # Ray checks the arguments against it
+    return ray.remote(attempted) if not options else ray.remote(**options)(attempted)
 
 
-def _numbers(tracker: ImageTracker, key: Key) -> range:
+def _numbers(layout: Layout, key: Key) -> range:
     """Returns the numbers of the tiles that a key names.
 
     Raises:
         UnknownRegion: The image has no such region or tile.
     """
     if not isinstance(key, tuple):
-        return tracker._layout.tiles(key)
-    number = tracker._layout.tile_number(*key)
+        return layout.tiles(key)
+    number = layout.tile_number(*key)
     return range(number, number + 1)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from .actor import Spec
-from .coordinator import Ack, Batch
-from .errors import RaytrackerError
-from .ledger import Outcomes, Span, clip_reason
+from ..actor import Ack, Batch, Spec
+from ..errors import RaytrackerError
+from ..ledger import Outcomes, Span, clip_reason
 
 GAP_SECONDS = 0.5  # a call costs milliseconds of computing, in three processes
 SHORT_GAP_SECONDS = 0.01  # when the image is about to end, or somebody waits

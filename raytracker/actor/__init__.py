@@ -1,0 +1,22 @@
+"""The Ray actor that stands between reporters and the job table, and how it is found."""
+
+from .coordinator import Ack, Batch, Coordinator, ended_early
+from .finding import NAMESPACE, call, find, find_or_start
+from .host import ImageActor
+from .schedule import Schedule
+from .spec import Pool, Spec
+
+__all__ = [
+    "Pool",
+    "Spec",
+    "find",
+    "find_or_start",
+    "call",
+    "NAMESPACE",
+    "ImageActor",
+    "Coordinator",
+    "Batch",
+    "Ack",
+    "ended_early",
+    "Schedule",
+]

@@ -1,0 +1,71 @@
+"""How a process finds the actor of an image, starts it, and calls it."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any
+
+import ray
+
+from ..ray_runtime import in_local_mode
+from .host import ImageActor
+from .spec import Spec
+
+NAMESPACE = "raytracker"
+HEAD_NODE = "node:__internal_head__"
+
+# Ray's local mode has one current actor for the whole process, and aborts when a thread calls an
+# actor while a task runs. There the images are hosted by plain objects, called without Ray.
+_hosts_here: dict[str, ImageActor] = {}
+
+
+def call(handle: Any, method: str, *args: object) -> Future[Any]:
+    """Calls a method of an image's actor; the future has its answer, or Ray's error.
+
+    Args:
+        handle: What `find` or `find_or_start` returned.
+        method: The method's name.
+        args: Its arguments.
+    """
+    if not isinstance(handle, ImageActor):
+        future: Future[Any] = getattr(handle, method).remote(*args).future()
+        return future
+    future = Future()
+    try:
+        future.set_result(getattr(handle, method)(*args))
+    except Exception as err:
+        future.set_exception(err)
+    return future
+
+
+def find(spec: Spec) -> Any | None:
+    """Returns a handle of the image's actor, or None where none is alive."""
+    if in_local_mode():
+        return _hosts_here.get(spec.actor_name)
+    try:
+        return ray.get_actor(spec.actor_name, namespace=NAMESPACE)
+    except ValueError:
+        return None
+
+
+def find_or_start(spec: Spec) -> Any:
+    """Returns a handle of the image's actor, which is started where none is alive."""
+    if in_local_mode():
+        return _hosts_here.setdefault(spec.actor_name, ImageActor())
+    # Detached: a handle got by name is weak, and an actor that belongs to the task which happened
+    # to start it would die with that task. On the head node, which outlives the workers.
+    head = {HEAD_NODE: 0.001} if HEAD_NODE in ray.cluster_resources() else {}
+    return (
+        ray.remote(ImageActor)
+        .options(
+            name=spec.actor_name,
+            namespace=NAMESPACE,
+            get_if_exists=True,
+            lifetime="detached",
+            num_cpus=0,
+            resources=head,
+            max_restarts=-1,
+            max_task_retries=-1,
+        )
+        .remote()
+    )

@@ -1,0 +1,8 @@
+"""What this process knows and is not durable yet, and the thread that tells the actors."""
+
+from .sending import Reporter, reporter
+
+__all__ = [
+    "Reporter",
+    "reporter",
+]

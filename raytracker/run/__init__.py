@@ -1,0 +1,20 @@
+"""One run of an image: how it begins, what is known of it, and how its end is waited for."""
+
+from .beginning import IfExists, begin, go_on, job_item, job_table, patiently, read_tracked
+from .run import Run
+from .view import View
+from .waiting import Wait, end_early
+
+__all__ = [
+    "IfExists",
+    "begin",
+    "go_on",
+    "job_item",
+    "job_table",
+    "patiently",
+    "read_tracked",
+    "Run",
+    "View",
+    "Wait",
+    "end_early",
+]

@@ -1,0 +1,170 @@
+"""What a process knows of one run: how to ask its actor, report to it, and read its item."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import TimeoutError as FutureTimeoutError  # its own before Python 3.11
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from ..actor import Spec, call
+from ..errors import (
+    ActorUnavailable,
+    JobVanished,
+    RaytrackerError,
+    TableUnavailable,
+    TrackerSuperseded,
+)
+from ..job_table import JobItem, ledger_of
+from ..ledger import Layout, Ledger, Span
+from ..progress import Progress
+from ..ray_runtime import cluster, in_a_line
+from ..reporter import reporter
+from .beginning import patiently
+
+CALL_SECONDS = 5.0
+POLL_SECONDS = 0.03
+
+_maps_lock = threading.Lock()
+
+
+class Run:
+    """One run of one image, as a process sees it; ImageTracker is its face.
+
+    Attributes:
+        spec: The image, the run, the table, and how it is tracked.
+        layout: The tiles of each region.
+        maps: How many `map_unordered` of this run are under way in this process.
+    """
+
+    def __init__(self, spec: Spec, layout: Layout) -> None:
+        self.spec = spec
+        self.layout = layout
+        self.maps = 0
+
+    @property
+    def image_id(self) -> str:
+        """The image."""
+        return self.spec.image_id
+
+    def report(self, spans: Sequence[Span], reasons: Mapping[int, str]) -> None:
+        """Takes outcomes, and returns; see `Reporter.report`."""
+        reporter().report(self.spec, spans, reasons)
+
+    def flush(self, timeout: float) -> None:
+        """Waits until all that this process reported is durable; see `Reporter.flush`."""
+        reporter().flush(self.spec, timeout)
+
+    def deliver(self) -> None:
+        """Lets the actor have what this process reported, so that it sees its own reports."""
+        if ray.is_initialized():
+            reporter().deliver(self.spec, CALL_SECONDS)
+
+    def fail(self, fault: RaytrackerError) -> None:
+        """Notes what ended the run, for the next caller in this process."""
+        reporter().fail(self.spec, fault)
+
+    def check_reachable(self) -> None:
+        """Does nothing while the actor answers, or may be restarting; see `Reporter`."""
+        reporter().check_reachable(self.spec)
+
+    def start_actor(self) -> None:
+        """Has the actor boot, while the caller prepares what it will report."""
+        reporter().actor(self.spec, start=True)
+
+    def ask(self, method: str, *args: Any, start: bool = False) -> Any:
+        """Calls the actor; None where there is none, or it does not answer just now.
+
+        Args:
+            method: A method of the actor, which takes the spec first.
+            args: What it takes beside that.
+            start: Whether to start an actor where there is none.
+
+        Raises:
+            RayNotInitialized: An actor is to be started, and this process has no cluster.
+            ActorUnavailable: It was to be started, and does not answer.
+        """
+        if not ray.is_initialized():
+            if start:
+                cluster()  # raises
+            return None
+        try:
+            handle = reporter().actor(self.spec, start=start)
+            if handle is None:
+                return None
+            return call(handle, method, self.spec, *args).result(timeout=CALL_SECONDS)
+        except (RayError, TimeoutError, FutureTimeoutError) as err:
+            reporter().forget_actor(self.spec)
+            if start:
+                raise ActorUnavailable(f"image {self.image_id!r}: {in_a_line(err)}") from err
+            return None
+
+    def look(self, method: str) -> Any:
+        """Asks the actor, once it has what this process reported; None where only the item tells.
+
+        Raises:
+            RaytrackerError: What ended this run.
+        """
+        self.deliver()
+        deadline = time.monotonic() + CALL_SECONDS
+        while isinstance(answer := self.ask(method), TableUnavailable):
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(POLL_SECONDS)
+        if isinstance(answer, RaytrackerError):
+            raise answer
+        return answer
+
+    def read(self) -> JobItem:
+        """Returns the run's item.
+
+        Raises:
+            JobVanished: The item was deleted.
+            TrackerSuperseded: Another run took the image over.
+            TableError: DynamoDB refuses.
+            TableUnavailable: DynamoDB did not answer for half a minute.
+        """
+        table = self.spec.table
+        item = patiently(lambda: table.read(self.image_id))
+        over: RaytrackerError
+        if item is None:
+            over = JobVanished(f"image {self.image_id!r} is not in table {table.table_name!r}")
+        elif item.tracker_run != self.spec.run:
+            over = TrackerSuperseded(f"image {self.image_id!r} was taken over by another run")
+        else:
+            return item
+        # The actor may have nothing left to write, and so will never be told.
+        self.fail(over)
+        raise over
+
+    def progress(self) -> Progress:
+        """Returns how far the image has come; see `View.progress`."""
+        status = self.look("status")
+        if status is not None:
+            assert isinstance(status, Progress)
+            return status
+        item = self.read()
+        return Progress.of(
+            ledger_of(item), status=item.status, durable=True, ended_early=item.tracker_state
+        )
+
+    def ledger(self) -> Ledger:
+        """Returns a copy of the ledger; see `View.ledger`."""
+        view = self.look("view")
+        return ledger_of(self.read()) if view is None else Ledger.decode(*view)
+
+    @contextmanager
+    def mapping(self) -> Iterator[None]:
+        """Counts a `map_unordered` as under way while the block lasts."""
+        with _maps_lock:
+            self.maps += 1
+        try:
+            yield
+        finally:
+            with _maps_lock:
+                self.maps -= 1

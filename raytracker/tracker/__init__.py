@@ -1,7 +1,0 @@
-"""The handle that people hold, and the driver's side."""
-
-from .tracker import ImageTracker
-
-__all__ = [
-    "ImageTracker",
-]
