@@ -164,10 +164,15 @@ MUTATIONS = [
         (
             (
                 "ledger/outcomes.py",
-                "_JOIN = _table(max)",
+                "_JOIN = _table(lambda known, new: new if RANK[new] > RANK[known] else known)",
                 "_JOIN = _table(lambda known, new: new or known)",
             ),
         ),
+        ("tests/unit/test_ledger.py",),
+    ),
+    Mutation(
+        "a task's return that outranks an error told",
+        (("ledger/outcomes.py", "RANK = bytes([0, 2, 3, 1])", "RANK = bytes([0, 1, 2, 3])"),),
         ("tests/unit/test_ledger.py",),
     ),
     Mutation(
@@ -175,7 +180,7 @@ MUTATIONS = [
         (
             (
                 "ledger/outcomes.py",
-                "held if held > settled else 0)",
+                "held if RANK[held] > RANK[settled] else 0)",
                 "0 if settled else held)",
             ),
         ),

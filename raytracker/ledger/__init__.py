@@ -2,7 +2,7 @@
 
 from .layout import Layout
 from .ledger import MAX_REASON_BYTES, MAX_REASONS, Ledger, clip_reason, encode_outcomes
-from .outcomes import ERROR, SUCCESS, Outcome, Outcomes, Span, spans_of
+from .outcomes import ERROR, RANK, RETURNED, SUCCESS, Outcome, Outcomes, Span, spans_of
 
 __all__ = [
     "ERROR",
@@ -12,6 +12,8 @@ __all__ = [
     "Ledger",
     "Outcome",
     "Outcomes",
+    "RANK",
+    "RETURNED",
     "SUCCESS",
     "Span",
     "clip_reason",

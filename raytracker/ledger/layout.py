@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, repeat
+from itertools import groupby
 
 from ..errors import InvalidLayout, LedgerError, UnknownRegion
+
+_VARINT_BITS = 28  # more tiles than an item has room for, by far
 
 
 class Layout:
@@ -101,16 +103,11 @@ class Layout:
             for start in range(first, first + regions * size, size):
                 yield range(start, start + size)
 
-    def sizes(self) -> Iterator[int]:
-        """Yields how many tiles each region has, in order."""
-        for regions, size in self.runs:
-            yield from repeat(size, regions)
-
-    def parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
+    def parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
         """Yields the regions that the tiles from `start` to before `stop` belong to.
 
         Yields:
-            (region, its number of tiles, first of these tiles that it has, where they stop).
+            (region, first of these tiles that it has, where they stop).
         """
         run = bisect_right(self._first_tile, start) - 1
         while start < stop:
@@ -120,7 +117,7 @@ class Layout:
             while start < end:
                 region = (start - first) // size
                 until = min(end, first + (region + 1) * size)
-                yield self._first_region[run] + region, size, start, until
+                yield self._first_region[run] + region, start, until
                 start = until
             run += 1
 
@@ -181,13 +178,13 @@ def _varint(number: int) -> bytes:
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
+    number = 0
+    for shift in range(0, _VARINT_BITS, 7):
         if at >= len(data):
             raise LedgerError("the layout is truncated")
         byte = data[at]
         number |= (byte & 0x7F) << shift
         at += 1
-        shift += 7
         if byte < 0x80:
             return number, at
+    raise LedgerError(f"the layout is damaged: a number of more than {_VARINT_BITS} bits")

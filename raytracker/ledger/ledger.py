@@ -20,11 +20,14 @@ MAX_REASONS = 100
 MAX_REASON_BYTES = 200
 
 _MAGIC = b"RTL"
-_VERSION = 1
+_VERSION = 2  # 1 had no RETURNED
 _PLAIN, _ZLIB = 0, 1
 _HEADER_BYTES = len(_MAGIC) + 2 + 4  # magic, version, coding, CRC-32 of coding and the rest
+# An item of DynamoDB holds no more, and a start whose ledger could outgrow it is refused; what
+# decompresses to more is no ledger.
+_MAX_PLAIN_BYTES = 400 * 1024
 # Plain integers: members of an enum take long to look up.
-_PENDING, _ERROR, _SUCCESS = map(int, Outcome)
+_PENDING, _ERROR, _SUCCESS, _RETURNED = map(int, Outcome)
 _PIECE = 1 << 16  # tiles packed at a time; malloc gives what is larger back to the system less well
 _UNPACK = [bytes((byte >> shift) & 3 for byte in range(256)) for shift in (0, 2, 4, 6)]
 
@@ -40,9 +43,9 @@ class Ledger:
     """
 
     __slots__ = (
+        "_failed_in",
         "_pending_in",
         "_reasons",
-        "_succeeded_in",
         "_tiles",
         "layout",
         "region_error",
@@ -60,21 +63,21 @@ class Ledger:
     def _recount(self) -> None:
         """Sets all counts from the outcomes of the tiles."""
         tiles = self._tiles
-        self.tile_success = tiles.count(_SUCCESS)
         self.tile_error = tiles.count(_ERROR)
-        # Tiles of each region that are pending, and that succeeded, in as few bytes as hold them;
+        self.tile_success = len(tiles) - tiles.count(_PENDING) - self.tile_error
+        # Tiles of each region that are pending, and that failed, in as few bytes as hold them;
         # none where each region is its only tile, which tells all.
         largest = max(size for _, size in self.layout.runs)
         code = "B" if largest < 1 << 8 else "H" if largest < 1 << 16 else "I"
-        self._pending_in, self._succeeded_in = array(code), array(code)
+        self._pending_in, self._failed_in = array(code), array(code)
         if largest == 1:
             self.region_success, self.region_error = self.tile_success, self.tile_error
             return
         for numbers in self.layout.regions():
             at = numbers.start, numbers.stop
             self._pending_in.append(tiles.count(_PENDING, *at))
-            self._succeeded_in.append(tiles.count(_SUCCESS, *at))
-        known = [self._outcome(*region) for region in enumerate(self.layout.sizes())]
+            self._failed_in.append(tiles.count(_ERROR, *at))
+        known = [self._outcome(region) for region in range(self.layout.region_count)]
         self.region_success = known.count(_SUCCESS)
         self.region_error = known.count(_ERROR)
 
@@ -117,27 +120,27 @@ class Ledger:
     def _count(self, first: int, known: bytearray, joined: bytes) -> None:
         """Moves the counts for a span of tiles that rose from `known` to `joined`."""
         settled = known.count(_PENDING) - joined.count(_PENDING)
-        succeeded = joined.count(_SUCCESS) - known.count(_SUCCESS)
-        self.tile_success += succeeded
-        self.tile_error += settled - succeeded
+        failed = joined.count(_ERROR) - known.count(_ERROR)  # less than 0 where errors were mended
+        self.tile_success += settled - failed
+        self.tile_error += failed
         if not self._pending_in:
             self.region_success, self.region_error = self.tile_success, self.tile_error
             return
-        pending_in, succeeded_in = self._pending_in, self._succeeded_in
-        for region, size, start, stop in self.layout.parts(first, first + len(known)):
+        pending_in, failed_in = self._pending_in, self._failed_in
+        for region, start, stop in self.layout.parts(first, first + len(known)):
             a, b = start - first, stop - first
-            before = self._outcome(region, size)
+            before = self._outcome(region)
             pending_in[region] -= known.count(_PENDING, a, b) - joined.count(_PENDING, a, b)
-            succeeded_in[region] += joined.count(_SUCCESS, a, b) - known.count(_SUCCESS, a, b)
-            after = self._outcome(region, size)
+            failed_in[region] += joined.count(_ERROR, a, b) - known.count(_ERROR, a, b)
+            after = self._outcome(region)
             self.region_success += (after == _SUCCESS) - (before == _SUCCESS)
             self.region_error += (after == _ERROR) - (before == _ERROR)
 
-    def _outcome(self, region: int, size: int) -> int:
-        """Returns the outcome of a region of so many tiles, from the counts of its tiles."""
+    def _outcome(self, region: int) -> int:
+        """Returns the outcome of a region, from the counts of its tiles."""
         if self._pending_in[region]:
             return _PENDING
-        return _SUCCESS if self._succeeded_in[region] == size else _ERROR
+        return _ERROR if self._failed_in[region] else _SUCCESS
 
     def _merge_reasons(self, reasons: Mapping[int, str]) -> bool:
         # The lowest MAX_REASONS tile numbers ever reported with a reason, and of two reasons the
@@ -155,15 +158,16 @@ class Ledger:
         return changed
 
     def outcome(self, region: int) -> Outcome:
-        """Returns a region's outcome: pending while a tile is, a success if all tiles are one.
+        """Returns a region's outcome: pending while a tile is, an error if one is, else a success.
 
         Raises:
             UnknownRegion: The image has no such region.
         """
         tiles = self.layout.tiles(region)
-        if not self._pending_in:
-            return Outcome(self._tiles[region])
-        return Outcome(self._outcome(region, len(tiles)))
+        if self._pending_in:
+            return Outcome(self._outcome(region))
+        known = self._tiles[tiles.start]
+        return Outcome.SUCCESS if known == _RETURNED else Outcome(known)
 
     def tile_outcomes(self) -> bytes:
         """Returns one byte a tile, its outcome, in the order of the tile numbers."""
@@ -229,18 +233,15 @@ class Ledger:
         if data[: len(_MAGIC)] != _MAGIC or len(data) < _HEADER_BYTES:
             raise LedgerError(f"{len(data)} bytes that are not a ledger: {data[:12]!r}")
         version, coding = data[3], data[4]
-        if version != _VERSION:
+        if not 1 <= version <= _VERSION:
             raise LedgerError(
-                f"the ledger has version {version}; this raytracker reads version {_VERSION}: "
-                "use the raytracker that wrote it, or a newer one"
+                f"the ledger has version {version}; this raytracker reads 1 to {_VERSION}: use "
+                " the raytracker that wrote it, or a newer one"
             )
         body = data[_HEADER_BYTES:]
         if _crc(coding, body) != data[5:_HEADER_BYTES]:
             raise LedgerError(f"the ledger is truncated or damaged ({len(data)} bytes)")
-        try:
-            plain = zlib.decompress(body) if coding == _ZLIB else body
-        except zlib.error as err:
-            raise LedgerError(f"the ledger is damaged: {err}") from err
+        plain = _decompressed(body) if coding == _ZLIB else body
         layout, at = Layout.decode_from(plain, 0)
         packed = plain[at:]
         if len(packed) != _packed_bytes(layout):
@@ -249,8 +250,9 @@ class Ledger:
         for quarter in range(4):
             tiles[quarter::4] = packed.translate(_UNPACK[quarter])
         del tiles[layout.tile_count :]
-        if 3 in tiles:
-            raise LedgerError(f"tile {tiles.index(3)} of the ledger has an outcome that is none")
+        if version == 1 and _RETURNED in tiles:
+            number = tiles.index(_RETURNED)
+            raise LedgerError(f"tile {number} of the ledger has an outcome that version 1 has not")
         return cls._from(layout, tiles, reasons or {})
 
     @staticmethod
@@ -296,6 +298,21 @@ def _pack(tiles: bytes | bytearray) -> bytes:
     """Returns outcomes, one byte a tile, in 2 bits each."""
     a, b, c, d = (int.from_bytes(tiles[i::4], "little") << 2 * i for i in range(4))
     return (a | b | c | d).to_bytes(-(-len(tiles) // 4), "little")
+
+
+def _decompressed(body: bytes) -> bytes:
+    """Returns what zlib made smaller, if a ledger can be that large."""
+    inflate = zlib.decompressobj()
+    try:
+        plain = inflate.decompress(body, _MAX_PLAIN_BYTES)
+    except zlib.error as err:
+        raise LedgerError(f"the ledger is damaged: {err}") from err
+    if not inflate.eof or inflate.unused_data:
+        raise LedgerError(
+            f"the ledger is damaged: {len(body)} bytes that are not {_MAX_PLAIN_BYTES} or less "
+            "through zlib"
+        )
+    return plain
 
 
 def clip_reason(text: str) -> str:

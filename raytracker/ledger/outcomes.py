@@ -18,28 +18,37 @@ _EMPTY = bytes(_PAGE)
 
 
 class Outcome(IntEnum):
-    """What is known of a tile, or of a region; the greater one wins: PENDING < ERROR < SUCCESS."""
+    """What is known of a tile, or a region; the greater wins: PENDING < RETURNED < ERROR < SUCCESS.
+
+    What was said outranks what is concluded: RETURNED is a tile whose task returned and said
+    nothing of it. It is a success in all counts, and a region of such tiles is SUCCESS. The numbers
+    are those in the item; which outcome is greater tells `RANK`, not they.
+    """
 
     PENDING = 0
     ERROR = 1
     SUCCESS = 2
+    RETURNED = 3
 
 
-ERROR, SUCCESS = (bytes([outcome]) for outcome in (Outcome.ERROR, Outcome.SUCCESS))
+ERROR, SUCCESS, RETURNED = (
+    bytes([outcome]) for outcome in (Outcome.ERROR, Outcome.SUCCESS, Outcome.RETURNED)
+)
+RANK = bytes([0, 2, 3, 1])  # of each outcome, by its number
 
 
 def _table(of: Callable[[int, int], int]) -> bytes:
     """Returns a function of two outcomes as a table, for `_bytewise`."""
     table = bytearray(256)
-    for a in range(3):
-        for b in range(3):
+    for a in range(4):
+        for b in range(4):
             table[a | b << 2] = of(a, b)
     return bytes(table)
 
 
-_JOIN = _table(max)
-_NEWS = _table(lambda known, new: new if new > known else 0)
-_RELEASE = _table(lambda held, settled: held if held > settled else 0)
+_JOIN = _table(lambda known, new: new if RANK[new] > RANK[known] else known)
+_NEWS = _table(lambda known, new: new if RANK[new] > RANK[known] else 0)
+_RELEASE = _table(lambda held, settled: held if RANK[held] > RANK[settled] else 0)
 _UNLESS = _table(lambda outcome, said: 0 if said else outcome)
 
 
@@ -83,7 +92,7 @@ class Outcomes:
         if len(outcomes) == 1:  # a report of one tile, from a task: the way that must be short
             page = self._pages.get(first >> _SHIFT) or bytearray(_PAGE)
             at = first & _PAGE - 1
-            if outcomes[0] <= page[at]:
+            if RANK[outcomes[0]] <= RANK[page[at]]:
                 return []
             page[at] = outcomes[0]
             self._pages[first >> _SHIFT] = page

@@ -18,7 +18,7 @@ from ..errors import OutputError, RayNotInitialized
 from ..image_request import ImageRequest
 from ..imagery import Grid, ImageInfo, Size, Tile, describe, plan, read
 from ..job_table import JobItem, JobTable
-from ..ledger import Outcome
+from ..ledger import RETURNED, SUCCESS
 from ..progress import Progress
 from ..run import IfExists
 from ..tracker import ImageTracker
@@ -223,7 +223,7 @@ def _succeeded(tracker: ImageTracker, grid: Grid) -> Iterator[tuple[int, int]]:
     outcomes = iter(tracker.tile_outcomes())
     for region, tiles in enumerate(grid.tiles_per_region):
         for tile in range(tiles):
-            if next(outcomes) == Outcome.SUCCESS:
+            if next(outcomes) in SUCCESS + RETURNED:
                 yield region, tile
 
 

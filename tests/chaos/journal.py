@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-PENDING, ERROR, SUCCESS = range(3)
+PENDING, RETURNED, ERROR, SUCCESS = range(4)  # in this order the greater one wins
+_RANKS = bytes([PENDING, ERROR, SUCCESS, RETURNED])
 
 Event = Literal["begin", "may", "told", "durable"]
 
@@ -126,6 +127,11 @@ class Known:
     def allows_reason(self, number: int, text: str) -> bool:
         """Whether somebody may have given this reason."""
         return number in self.killed_at or text in self.reasons.get(number, ())
+
+
+def ranks(tiles: bytes) -> bytes:
+    """Returns the outcomes of a ledger's tiles in the numbers of this module, which have order."""
+    return bytes(_RANKS[outcome] for outcome in tiles)
 
 
 def clip(reason: str) -> str:

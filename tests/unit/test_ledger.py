@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import sys
+import time
 import zlib
+from itertools import product
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,24 +20,27 @@ from raytracker.ledger import (
     ERROR,
     MAX_REASON_BYTES,
     MAX_REASONS,
+    RETURNED,
     SUCCESS,
     Layout,
     Ledger,
     Outcome,
     clip_reason,
 )
+from raytracker.ledger.outcomes import join
 
 FOLDER = Path(sys.modules[Ledger.__module__].__file__ or "").parent
 
 layouts = st.lists(st.integers(1, 9), min_size=1, max_size=12).map(Layout.of)
 texts = st.text(max_size=5)
+RISING = b"\0" + RETURNED + ERROR + SUCCESS  # the order, spelt out
 
 
 @st.composite
 def layout_and_reports(draw: st.DrawFn) -> tuple[Layout, list[tuple[int, int, str | None]]]:
     layout = draw(layouts)
     report = st.tuples(
-        st.integers(0, layout.tile_count - 1), st.sampled_from([1, 2]), st.none() | texts
+        st.integers(0, layout.tile_count - 1), st.sampled_from([1, 2, 3]), st.none() | texts
     )
     return layout, draw(st.lists(report, max_size=60))
 
@@ -51,15 +56,25 @@ def counted_by_hand(ledger: Ledger) -> tuple[int, int, int, int]:
     tiles = ledger.tile_outcomes()
     regions = [[tiles[n] for n in numbers] for numbers in ledger.layout.regions()]
     return (
-        sum(all(o == 2 for o in region) for region in regions),
+        sum(all(o in (2, 3) for o in region) for region in regions),
         sum(all(region) and 1 in region for region in regions),
-        tiles.count(2),
+        tiles.count(2) + tiles.count(3),
         tiles.count(1),
     )
 
 
 def counts(ledger: Ledger) -> tuple[int, int, int, int]:
     return (ledger.region_success, ledger.region_error, ledger.tile_success, ledger.tile_error)
+
+
+def test_joining_is_associative_commutative_and_idempotent() -> None:
+    """For all outcomes there are: a returned task, an error and a success in any order."""
+    triples = bytes(a for triple in product(RISING, repeat=3) for a in triple)
+    a, b, c = (triples[i::3] for i in range(3))
+    assert join(a, b) == join(b, a)
+    assert join(a, join(b, c)) == join(join(a, b), c)
+    assert join(a, a) == a
+    assert join(a, b) == bytes(max(pair, key=RISING.index) for pair in zip(a, b, strict=True))
 
 
 @given(layout_and_reports(), st.randoms(use_true_random=False))
@@ -74,16 +89,17 @@ def test_order_and_repetition_do_not_matter(case, rng: random.Random) -> None:
 
 @given(layout_and_reports())
 def test_each_tile_ends_with_the_greatest_outcome(case) -> None:
-    """A success replaces an error, never the other way round."""
+    """A success replaces an error, and both what was concluded; never the other way round."""
     layout, reports = case
     tiles = merged(layout, reports).tile_outcomes()
     for number in range(layout.tile_count):
-        assert tiles[number] == max((o for n, o, _ in reports if n == number), default=0)
+        known = [o for n, o, _ in reports if n == number]
+        assert tiles[number] == max(known, default=0, key=RISING.index)
 
 
 @given(layout_and_reports())
 def test_counts_are_those_of_the_tiles(case) -> None:
-    """A region is settled when all its tiles are; a success if all of them succeeded."""
+    """A region is settled when all its tiles are; a success if none of them failed."""
     ledger = merged(*case)
     assert counts(ledger) == counted_by_hand(ledger)
     assert ledger.settled == (0 not in ledger.tile_outcomes())
@@ -97,6 +113,22 @@ def test_counts_are_those_of_the_tiles(case) -> None:
     assert set(ledger.failed()) == {
         r for r in range(ledger.layout.region_count) if ledger.outcome(r) is Outcome.ERROR
     }
+
+
+def test_an_error_that_comes_later_is_counted() -> None:
+    """A task returned and said nothing, then a task inside it reported an error, then a success."""
+    for layout in (Layout.of(1), Layout.of([2])):
+        ledger = Ledger(layout)
+        ledger.merge([(0, RETURNED * layout.tile_count)], {})
+        assert (ledger.settled, ledger.outcome(0)) == (True, Outcome.SUCCESS)
+        assert counts(ledger) == (1, 0, layout.tile_count, 0)
+        assert ledger.merge([(0, ERROR)], {0: "inside"})
+        assert ledger.failed() == {0: "inside"}
+        assert counts(ledger) == (0, 1, layout.tile_count - 1, 1)
+        assert not ledger.merge([(0, RETURNED)], {})
+        assert ledger.merge([(0, SUCCESS)], {})
+        assert counts(ledger) == (1, 0, layout.tile_count, 0)
+        assert ledger.outcome(0) is Outcome.SUCCESS
 
 
 def test_an_interrupted_merge_leaves_the_counts_right() -> None:
@@ -152,10 +184,10 @@ def test_encoding_is_exact(case) -> None:
 
 @given(layout_and_reports())
 def test_a_redrive_keeps_successes_only(case) -> None:
-    """Without its errors, a ledger has the same successes and is pending elsewhere."""
+    """Without its errors, a ledger has the same successes, and is pending elsewhere."""
     ledger = merged(*case)
     redriven = ledger.without_errors()
-    assert redriven.tile_outcomes() == bytes(o if o == 2 else 0 for o in ledger.tile_outcomes())
+    assert redriven.tile_outcomes() == bytes(o if o != 1 else 0 for o in ledger.tile_outcomes())
     assert counts(redriven) == counted_by_hand(redriven)
     assert redriven.reasons() == {}
 
@@ -165,7 +197,7 @@ def test_large_layouts_encode_and_count() -> None:
     for sizes in ([1] * 700, [300] * 3, [70_000, 2], [1, 5, 1, 256]):
         ledger = Ledger(Layout.of(sizes))
         rng = random.Random(len(sizes))
-        ledger.merge([(0, bytes(rng.choices((1, 2), k=ledger.layout.tile_count)))], {})
+        ledger.merge([(0, bytes(rng.choices((1, 2, 3), k=ledger.layout.tile_count)))], {})
         assert counts(ledger) == counted_by_hand(ledger)
         assert Ledger.decode(ledger.encode()) == ledger
 
@@ -202,7 +234,10 @@ def _with_body(body: bytes, version: int = 1, coding: int = 0) -> bytes:
     ("data", "text"),
     [
         (_with_body(b"\x01\x02\x01\x00", version=9), "version 9"),
+        (_with_body(b"\x01\x02\x01\x00", version=0), "version 0"),
         (_with_body(b"no zlib", coding=1), "damaged"),
+        (_with_body(zlib.compress(b"\x01\x02\x01\x00")[:-1], coding=1), "damaged"),
+        (_with_body(zlib.compress(b"\x01\x02\x01\x00") + b"more", coding=1), "damaged"),
         (_with_body(b"\x01\x02\x01"), "0 bytes of outcomes"),
         (_with_body(b"\x01\x02\x01\x0f"), "tile 0"),
         (_with_body(b"\x01\x02\x00\x00"), "0 tiles"),
@@ -213,6 +248,35 @@ def test_an_unreadable_ledger_says_why(data: bytes, text: str) -> None:
     """The message names what is wrong."""
     with pytest.raises(LedgerError, match=text):
         Ledger.decode(data)
+
+
+def test_a_ledger_of_version_1_is_read() -> None:
+    """It is what an item holds that was begun before there was RETURNED."""
+    ledger = Ledger.decode(_with_body(b"\x01\x03\x01\x06"))  # three regions of a tile
+    assert ledger.tile_outcomes() == SUCCESS + ERROR + b"\0"
+    assert counts(ledger) == (1, 1, 1, 1)
+    assert Ledger.decode(ledger.encode()) == ledger
+    assert ledger.encode()[3] == 2
+
+
+@pytest.mark.parametrize(
+    ("plain", "coding"),
+    [
+        (b"\x80" * 40_000_000, 1),  # of zlib, 39 KB
+        (bytes(40_000_000), 1),
+        (b"\x80" * 300_000, 0),
+        (b"\x01" + b"\xff\xff\xff\x7f" * 2, 0),  # regions and tiles that nobody has
+        (b"\xff\xff\xff\x7f" + b"\x01\x01" * 100, 0),
+    ],
+    ids=["number", "zeros", "number without zlib", "tiles", "runs"],
+)
+def test_a_bomb_is_refused_at_once(plain: bytes, coding: int) -> None:
+    """What an item says of its sizes costs neither minutes nor gigabytes."""
+    data = _with_body(zlib.compress(plain) if coding else plain, coding=coding)
+    began = time.perf_counter()
+    with pytest.raises(LedgerError):
+        Ledger.decode(data)
+    assert time.perf_counter() - began < 0.5
 
 
 @pytest.mark.parametrize("regions", [0, -3, [], [3, 0], [4, -1]])
