@@ -36,6 +36,14 @@ def cluster() -> tuple[str, str]:
     return context.get_node_id(), context.get_job_id()
 
 
+def head_node() -> str | None:
+    """Returns the id of the cluster's head node; None where Ray shows none."""
+    for node in ray.nodes():
+        if node["Alive"] and "node:__internal_head__" in node["Resources"]:
+            return str(node["NodeID"])
+    return None
+
+
 def in_worker() -> bool:
     """Whether this process is a worker of the cluster, not a driver."""
     return bool(ray.get_runtime_context().worker.mode == ray.WORKER_MODE)

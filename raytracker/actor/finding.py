@@ -6,13 +6,13 @@ from concurrent.futures import Future
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ..ray_runtime import in_local_mode
+from ..ray_runtime import head_node, in_local_mode
 from .host import ImageActor
 from .spec import Spec
 
 NAMESPACE = "raytracker"
-HEAD_NODE = "node:__internal_head__"
 
 # Ray's local mode has one current actor for the whole process, and aborts when a thread calls an
 # actor while a task runs. There the images are hosted by plain objects, called without Ray.
@@ -52,18 +52,28 @@ def find_or_start(spec: Spec) -> Any:
     """Returns a handle of the image's actor, which is started where none is alive."""
     if in_local_mode():
         return _hosts_here.setdefault(spec.actor_name, ImageActor())
-    # Detached: a handle got by name is weak, and an actor that belongs to the task which happened
-    # to start it would die with that task. On the head node, which outlives the workers.
-    head = {HEAD_NODE: 0.001} if HEAD_NODE in ray.cluster_resources() else {}
+    return find(spec) or _start(spec)
+
+
+def _start(spec: Spec) -> Any:
+    # On the head node, which outlives the workers. By its id, not by its resource, of which so many
+    # images would have a part and no more; and not `soft`, which Ray does not heed for an actor
+    # without resources. Should that node be lost and another one become the head, this actor is
+    # dead, and whoever needs it starts it there. Being said at all, it also takes the actor out of
+    # a placement group that catches what is started in it, and would end it with the group.
+    head = head_node()
+    where = NodeAffinitySchedulingStrategy(head, soft=False) if head else "DEFAULT"
     return (
         ray.remote(ImageActor)
         .options(
             name=spec.actor_name,
             namespace=NAMESPACE,
-            get_if_exists=True,
+            get_if_exists=True,  # others may start it meanwhile
+            # A handle got by name is weak, and an actor that belongs to the task which happened to
+            # start it would die with that task.
             lifetime="detached",
             num_cpus=0,
-            resources=head,
+            scheduling_strategy=where,
             max_restarts=-1,
             max_task_retries=-1,
         )
