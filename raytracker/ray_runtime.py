@@ -6,8 +6,9 @@ for each, which says what is relied on.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import ray
@@ -36,12 +37,43 @@ def cluster() -> tuple[str, str]:
     return context.get_node_id(), context.get_job_id()
 
 
+def runtime_environment() -> str:
+    """Returns the `runtime_env` of this process, as text: equal for equal ones.
+
+    An actor that this process starts inherits it. What a package or a folder holds is in it, too:
+    Ray names them by their contents.
+    """
+    check_connected()
+    text = ray.get_runtime_context().get_runtime_env_string()
+    return json.dumps(json.loads(text or "{}"), sort_keys=True)  # a driver's has other spaces
+
+
+def node_address() -> str:
+    """Returns the address of this process's node, as Ray's own messages name it."""
+    return str(ray.util.get_node_ip_address())
+
+
 def head_node() -> str | None:
     """Returns the id of the cluster's head node; None where Ray shows none."""
     for node in ray.nodes():
         if node["Alive"] and "node:__internal_head__" in node["Resources"]:
             return str(node["NodeID"])
     return None
+
+
+def actor_state(handle: Any) -> str | None:
+    """Returns what Ray says of an actor, such as PENDING_CREATION, and where it is.
+
+    None where it says nothing: under Ray Client, or when its head node does not answer.
+    """
+    from ray._private.state import state  # the public one asks a dashboard, which may not run
+
+    try:
+        found = state.actor_table(handle._actor_id.hex())
+        name, address, pid = found["State"], found["Address"]["IPAddress"], found["Pid"]
+    except Exception:  # whatever it is, it must not hide what made somebody ask
+        return None
+    return f"{name} on node {address}, process {pid}" if address else str(name)
 
 
 def in_worker() -> bool:
@@ -62,6 +94,35 @@ def attempt_number() -> int:
     worker = ray.get_runtime_context().worker
     # Ray has no public call for it.
     return int(worker.core_worker.get_current_task_attempt_number())
+
+
+def attempts_of(tasks: Collection[str]) -> dict[str, dict[int, bool]]:
+    """Returns what Ray knows of tasks: for each, its attempts, and whether each has ended.
+
+    Owners tell the head node once a second. It keeps the last 100,000 tasks, and all of them travel
+    here, which takes seconds then. Of a task that it has forgotten or was never told of, nothing is
+    known.
+
+    Args:
+        tasks: The tasks' ids, in hex.
+    """
+    # The public state API asks a dashboard, which may not run, and needs packages that may not be.
+    from ray._private.state import state
+    from ray.core.generated import common_pb2, gcs_pb2
+
+    statuses = common_pb2.TaskStatus  # type: ignore[attr-defined]
+    ends = {statuses.Value(name) for name in ("FINISHED", "FAILED")}
+    ids = {bytes.fromhex(task): task for task in tasks}
+    known: dict[str, dict[int, bool]] = {}
+    for event in state._connect_and_get_accessor().get_task_events():
+        if not any(id_ in event for id_ in ids):
+            continue  # to parse them all would take longer than to get them
+        told = gcs_pb2.TaskEvents.FromString(event)  # type: ignore[attr-defined]
+        task = ids.get(told.task_id)
+        if task is not None and told.HasField("state_updates"):
+            ended = any(status in ends for status in told.state_updates.state_ts_ns)
+            known.setdefault(task, {})[told.attempt_number] = ended
+    return known
 
 
 def unwrap(remote_function: Any) -> tuple[Callable[..., Any], dict[str, Any]]:
