@@ -16,9 +16,8 @@ from .actor import Pool, Spec
 from .errors import RaytrackerError
 from .image_request import ImageRequest
 from .job_table import JobItem, JobTable, ledger_of
-from .ledger import ERROR, SUCCESS, Layout, Span
+from .ledger import ERROR, SUCCESS, Layout, Span, reason_of
 from .mapping import Key, Results, Tolerance, attempt
-from .mapping import reason as reason_of
 from .ray_runtime import attempt_number, cluster
 from .run import (
     IfExists,
@@ -31,6 +30,8 @@ from .run import (
     job_table,
     patiently,
     read_tracked,
+    report_of,
+    span_of,
 )
 
 if TYPE_CHECKING:
@@ -181,10 +182,10 @@ class ImageTracker(View):
 
     def report(
         self,
-        region: int | NDArray[Any],
+        region: int | Sequence[int] | NDArray[Any],
         error: bool = False,
-        reason: str | None = None,
-        tile: int | NDArray[Any] | None = None,
+        reason: str | BaseException | None = None,
+        tile: int | Sequence[int] | NDArray[Any] | None = None,
     ) -> None:
         """Reports the outcome of a region or a tile, or of many; returns at once.
 
@@ -192,26 +193,20 @@ class ImageTracker(View):
         reported before, never the other way round.
 
         Args:
-            region: The region; or a numpy array of regions, of any integer type.
+            region: The region; or a list or numpy array of regions, of any integer type.
             error: Whether it failed.
-            reason: Why it failed, cut to 200 bytes.
-            tile: The tile in the region; None: all its tiles; or an array of tiles, which numpy
-                broadcasts against `region`.
+            reason: Why it failed, cut to 200 bytes; of an exception, its type and first line.
+            tile: The tile in the region; None: all its tiles; or a list or array of tiles, which
+                numpy broadcasts against `region`.
 
         Raises:
             UnknownRegion: The image has no such region or tile; then nothing is reported.
-            TypeError: An array is not one of integers.
+            TypeError: An argument is none of these; then nothing is reported.
             JobCancelled: The job was cancelled.
             TrackerSuperseded: Another run took the image over.
             JobVanished: The item was deleted.
         """
-        outcome = ERROR if error else SUCCESS
-        if isinstance(region, int) and (tile is None or isinstance(tile, int)):
-            spans = self._span(region, tile, outcome)
-            firsts = [spans[0][0]]
-        else:
-            spans, firsts = _spans_of_arrays(self._run.layout, region, tile, outcome)
-        self._report(spans, dict.fromkeys(firsts, reason) if error and reason else {})
+        self._report(*report_of(self._run.layout, region, tile, error, reason))
 
     @contextmanager
     def region(self, region: int, *, retries: int = 0) -> Iterator[None]:
@@ -242,7 +237,8 @@ class ImageTracker(View):
 
     @contextmanager
     def _watching(self, region: int, tile: int | None, retries: int) -> Iterator[None]:
-        success, error = (self._span(region, tile, outcome) for outcome in (SUCCESS, ERROR))
+        layout = self._run.layout
+        success, error = (span_of(layout, region, tile, each) for each in (SUCCESS, ERROR))
         try:
             yield
         except Exception as err:
@@ -250,12 +246,6 @@ class ImageTracker(View):
                 self._report(error, {error[0][0]: reason_of(err)})
             raise
         self._report(success, {})
-
-    def _span(self, region: int, tile: int | None, outcome: bytes) -> list[Span]:
-        if tile is not None:
-            return [(self._run.layout.tile_number(region, tile), outcome)]
-        numbers = self._run.layout.tiles(region)
-        return [(numbers.start, outcome * len(numbers))]
 
     def _report(self, spans: list[Span], reasons: Mapping[int, str]) -> None:
         current = attempt.current(self._run.spec)
@@ -384,15 +374,3 @@ def _unpickle(pickled: bytes) -> ImageTracker:
     # A tracker goes with every task: it is taken apart once, and put together once a process.
     spec, layout = pickle.loads(pickled)
     return ImageTracker(spec, Layout.decode(layout))
-
-
-def _spans_of_arrays(
-    layout: Layout, region: Any, tile: Any, outcome: bytes
-) -> tuple[list[Span], list[int]]:
-    try:
-        from .run.arrays import spans_of_arrays
-    except ModuleNotFoundError as err:
-        raise TypeError(
-            f"region {region!r}, tile {tile!r}: integers, or numpy arrays of them ({err})"
-        ) from err
-    return spans_of_arrays(layout, region, tile, outcome)

@@ -3,6 +3,7 @@
 from .layout import Layout
 from .ledger import MAX_REASON_BYTES, MAX_REASONS, Ledger, clip_reason, encode_outcomes
 from .outcomes import ERROR, RANK, RETURNED, SUCCESS, Outcome, Outcomes, Span, spans_of
+from .reasons import reason_of
 
 __all__ = [
     "ERROR",
@@ -18,5 +19,6 @@ __all__ = [
     "Span",
     "clip_reason",
     "encode_outcomes",
+    "reason_of",
     "spans_of",
 ]

@@ -1,7 +1,7 @@
 """Work in bounded number, and what became of it: `map_unordered`, the driver's side."""
 
 from . import attempt
-from .mapper import Key, Results, reason
+from .mapper import Key, Results
 from .policy import Tolerance
 
 __all__ = [
@@ -9,5 +9,4 @@ __all__ = [
     "Results",
     "Tolerance",
     "attempt",
-    "reason",
 ]

@@ -17,7 +17,7 @@ from typing import Any
 import ray
 
 from ..errors import JobStopped, RayNotInitialized, RaytrackerError
-from ..ledger import ERROR, SUCCESS, Layout, Span
+from ..ledger import ERROR, SUCCESS, Layout, Span, reason_of
 from ..ray_runtime import cluster, unwrap
 from ..reporter import reporter
 from ..run import Run, end_early
@@ -176,7 +176,7 @@ class _Drain:
             self._failed_tasks += 1
             self._failed_tiles += len(numbers)
             first = numbers[0]
-            self._report([(first, ERROR * len(numbers))], {first: reason(cause)})
+            self._report([(first, ERROR * len(numbers))], {first: reason_of(cause)})
             self.results.put((key, None, cause))
         else:
             self._report(spans, reasons)
@@ -242,12 +242,6 @@ def _numbers(layout: Layout, key: Key) -> range:
         return layout.tiles(key)
     number = layout.tile_number(*key)
     return range(number, number + 1)
-
-
-def reason(error: BaseException) -> str:
-    """Returns an exception as a reason: its type and the first line of its text."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def _cause(error: BaseException) -> BaseException:

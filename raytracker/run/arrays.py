@@ -51,7 +51,7 @@ def spans_of_arrays(
 
 def _integers(name: str, values: ArrayLike) -> NDArray[np.int64]:
     array = np.asarray(values)
-    if array.dtype.kind not in "iu":
+    if array.size and array.dtype.kind not in "iu":  # an empty list is one of floats to numpy
         raise TypeError(f"{name}: an integer or an array of integers, not {array.dtype}")
     return array.astype(np.int64, copy=False)
 

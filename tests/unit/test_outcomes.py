@@ -123,4 +123,4 @@ def test_without_numpy_arrays_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "raytracker.run.arrays", None)
     tracker = ImageTracker(Spec("scene", "run", JobTable("jobs")), Layout.of(3))
     with pytest.raises(TypeError, match=r"region \[0, 1\], tile None: integers, or numpy arrays"):
-        tracker.report([0, 1])  # type: ignore[arg-type]
+        tracker.report([0, 1])
