@@ -117,6 +117,10 @@ class RayNotInitialized(RaytrackerError):
     """Ray is not running in this process; raytracker never starts it by itself."""
 
 
+class ForkedProcess(RaytrackerError):
+    """A process that was forked from a connected one has its parent's connection, and none."""
+
+
 class ActorUnavailable(RaytrackerError):
     """The image's actor cannot be started or reached."""
 

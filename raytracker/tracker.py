@@ -18,7 +18,7 @@ from .image_request import ImageRequest
 from .job_table import JobItem, JobTable, ledger_of
 from .ledger import ERROR, SUCCESS, Layout, Span, reason_of
 from .mapping import Key, Results, Tolerance, attempt
-from .ray_runtime import attempt_number, cluster
+from .ray_runtime import attempt_number, check_connected, cluster
 from .run import (
     IfExists,
     View,
@@ -237,6 +237,7 @@ class ImageTracker(View):
 
     @contextmanager
     def _watching(self, region: int, tile: int | None, retries: int) -> Iterator[None]:
+        check_connected()  # not after the work
         layout = self._run.layout
         success, error = (span_of(layout, region, tile, each) for each in (SUCCESS, ERROR))
         try:

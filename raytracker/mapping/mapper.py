@@ -18,7 +18,7 @@ import ray
 
 from ..errors import JobStopped, RayNotInitialized, RaytrackerError
 from ..ledger import ERROR, SUCCESS, Layout, Span, reason_of
-from ..ray_runtime import cluster, unwrap
+from ..ray_runtime import check_connected, cluster, is_connected, unwrap
 from ..reporter import reporter
 from ..run import Run, end_early
 from . import attempt
@@ -53,6 +53,7 @@ class Results(Iterator[Result]):
         timeout: float | None,
         tolerance: Tolerance,
     ) -> None:
+        check_connected()
         if max_in_flight is None:
             max_in_flight = TASKS_PER_CPU * max(1, int(ray.cluster_resources().get("CPU", 1)))
         if max_in_flight < 1:
@@ -140,7 +141,7 @@ class _Drain:
         """Cancels what is in flight; ends the workers of what does not come back to Python."""
         left = list(self._in_flight)
         for force in (False, True):
-            if not left or not ray.is_initialized():
+            if not left or not is_connected():
                 return
             for reference in left:
                 ray.cancel(reference, force=force)

@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 import ray
 
-from ..errors import OutputError, RayNotInitialized
+from ..errors import OutputError
 from ..image_request import ImageRequest
 from ..imagery import Grid, ImageInfo, Size, Tile, describe, plan, read
 from ..job_table import JobItem, JobTable
 from ..ledger import RETURNED, SUCCESS
 from ..progress import Progress
+from ..ray_runtime import check_connected
 from ..run import IfExists
 from ..tracker import ImageTracker
 from .output import ResultStore
@@ -154,8 +155,7 @@ def _check(function: Any, max_in_flight: int | None) -> None:
         raise TypeError(f"function={function!r}: give a callable that takes (pixels, tile)")
     if max_in_flight is not None and max_in_flight < 1:
         raise ValueError(f"max_in_flight={max_in_flight}: it is at least 1")
-    if not ray.is_initialized():
-        raise RayNotInitialized("Ray is not running in this process: call ray.init() first")
+    check_connected()
     try:
         ray.cloudpickle.dumps(function)
     except Exception as err:

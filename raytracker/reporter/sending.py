@@ -21,7 +21,14 @@ import ray
 from ..actor import Ack, Batch, Schedule, Spec, call, find, find_or_start
 from ..errors import ActorUnavailable, FlushTimeout, RaytrackerError
 from ..ledger import Span
-from ..ray_runtime import check_connected, cluster, in_a_line, in_worker
+from ..ray_runtime import (
+    check_connected,
+    check_not_forked,
+    cluster,
+    in_a_line,
+    in_worker,
+    is_connected,
+)
 from .held import URGENT_POLL_SECONDS, Held
 
 MAX_REPORTS = 500  # of as many images, at a time
@@ -36,6 +43,7 @@ class Reporter:
     """Holds what this process reported until it is durable; sends it from a thread of its own."""
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)  # what flush and deliver wait for
         self._work = threading.Condition(self._lock)  # what the thread waits for
@@ -259,14 +267,16 @@ class Reporter:
                 self._runs.pop(held.spec.key, None)
 
     def _at_exit(self) -> None:
+        if os.getpid() != self._pid:
+            return  # a forked child's exit
         deadline = time.monotonic() + EXIT_SECONDS
         for held in list(self._runs.values()):
-            if ray.is_initialized() and held.outcomes:
+            if is_connected() and held.outcomes:
                 try:
                     self.flush(held.spec, max(0.0, deadline - time.monotonic()))
                 except RaytrackerError:
                     continue  # nobody is left to be told; a resume runs these tiles again
-        if ray.is_initialized():
+        if is_connected():
             with suppress(Exception):
                 self._hurry_actors(deadline)
 
@@ -294,8 +304,13 @@ _reporter_lock = threading.Lock()
 
 
 def reporter() -> Reporter:
-    """Returns the reporter of this process."""
+    """Returns the reporter of this process.
+
+    Raises:
+        ForkedProcess: It was forked from a connected one; that one's locks may be held here.
+    """
     global _reporter
+    check_not_forked()
     if _reporter is None:
         with _reporter_lock:
             if _reporter is None:

@@ -9,7 +9,6 @@ from concurrent.futures import TimeoutError as FutureTimeoutError  # its own bef
 from contextlib import contextmanager
 from typing import Any
 
-import ray
 from ray.exceptions import RayError
 
 from ..actor import Spec, call
@@ -23,7 +22,7 @@ from ..errors import (
 from ..job_table import JobItem, ledger_of
 from ..ledger import Layout, Ledger, Span
 from ..progress import Progress
-from ..ray_runtime import cluster, in_a_line
+from ..ray_runtime import cluster, in_a_line, is_connected
 from ..reporter import reporter
 from .beginning import patiently
 
@@ -62,7 +61,7 @@ class Run:
 
     def deliver(self) -> None:
         """Lets the actor have what this process reported, so that it sees its own reports."""
-        if ray.is_initialized():
+        if is_connected():
             reporter().deliver(self.spec, CALL_SECONDS)
 
     def fail(self, fault: RaytrackerError) -> None:
@@ -89,7 +88,7 @@ class Run:
             RayNotInitialized: An actor is to be started, and this process has no cluster.
             ActorUnavailable: It was to be started, and does not answer.
         """
-        if not ray.is_initialized():
+        if not is_connected():
             if start:
                 cluster()  # raises
             return None

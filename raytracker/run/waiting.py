@@ -17,6 +17,7 @@ from ..errors import (
 )
 from ..job_table import JobItem, ledger_of
 from ..progress import Progress
+from ..ray_runtime import is_connected
 from .run import POLL_SECONDS, Run
 
 FLUSH_SECONDS = 30.0
@@ -72,7 +73,7 @@ class Wait:
         A resume that read the item while tiles were pending takes the end away, even if the run
         before has settled them meanwhile. Nobody has anything to report then.
         """
-        if ray.is_initialized() and ledger_of(item).settled:
+        if is_connected() and ledger_of(item).settled:
             with suppress(ActorUnavailable):  # it is tried again
                 self._run.ask("open", start=True)
 
@@ -131,7 +132,7 @@ def end_early(run: Run, state: str, timeout: float) -> None:
 
 
 def _something_runs() -> bool:
-    if not ray.is_initialized():
+    if not is_connected():
         return True  # and cannot be seen from here
     free = ray.available_resources()
     return any(
