@@ -1,6 +1,6 @@
 """What tracking an image costs, in writes and write capacity units (WCU); docs/cost.md explains it.
 
-item     the ledger, 2 bits a tile as if zlib did not help, and 512 bytes of other attributes
+item     the ledger as text, 2 bits a tile as if zlib did not help, and 512 bytes of others
 flush    one UpdateItem: a WCU for each KB of the item that is begun
 pause    between flushes: flush_interval, longer where flushes would take more WCU than allowed
 flushes  one each pause, and one at the end; a flush tells of a tile at least
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .errors import InvalidEstimate, InvalidLayout
-from .job_table import check_size
+from .job_table import check_size, text_bytes
 from .ledger import Layout, Ledger
 
 WCU_BYTES = 1024
@@ -101,8 +101,8 @@ def estimate(
     _check("max_wcu_per_second", max_wcu_per_second, max_wcu_per_second > 0)
     layout = _layout(regions, tiles)
     check_size({"image_id": "to be estimated"}, layout)
-    start_wcu = _wcu(OTHER_BYTES + len(Ledger(layout).encode()))
-    item_bytes = OTHER_BYTES + Ledger.max_encoded_bytes(layout)
+    start_wcu = _wcu(OTHER_BYTES + text_bytes(len(Ledger(layout).encode())))
+    item_bytes = OTHER_BYTES + text_bytes(Ledger.max_encoded_bytes(layout))
     flush_wcu = _wcu(item_bytes)
     pause = max(flush_interval, flush_wcu / max_wcu_per_second)
     flushes = min(layout.tile_count, math.floor(minutes * 60 / pause) + 1)

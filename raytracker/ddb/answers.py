@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from decimal import Decimal
 from typing import Any
 
@@ -82,6 +83,30 @@ def to_python(data: Any) -> Any:
     from boto3.dynamodb.types import Binary
 
     return bytes(data) if isinstance(data, Binary) else data
+
+
+def restore_binary(data: Any) -> None:
+    """Make bytes of the binary attributes in an answer of DynamoDB, in place, if they are text.
+
+    botocore's parser decodes their base64; OSML replaces that parser in each process that imports
+    it, and boto3 then fails on an item that has such an attribute.
+
+    Args:
+        data: The answer, with attributes in DynamoDB's JSON: `{"B": "AAE="}`.
+    """
+    if isinstance(data, list):
+        for value in data:
+            restore_binary(value)
+    if not isinstance(data, dict):
+        return
+    for name, value in data.items():
+        # The attribute's type, not an attribute of this name: that would be an object.
+        if name == "B" and isinstance(value, str):
+            data[name] = b64decode(value)
+        elif name == "BS" and isinstance(value, list):
+            data[name] = [b64decode(v) if isinstance(v, str) else v for v in value]
+        else:
+            restore_binary(value)
 
 
 def translate(err: BaseException, table_name: str) -> RaytrackerError:

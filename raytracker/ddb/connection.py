@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from .answers import to_python, translate
+from .answers import restore_binary, to_python, translate
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBServiceResource
@@ -97,6 +97,8 @@ class TableConnection:
             resource: DynamoDBServiceResource = session.resource(
                 "dynamodb", endpoint_url=self.endpoint_url, config=Config(**config)
             )
+        # Before boto3's own handler, which turns the attributes into Python's types.
+        resource.meta.client.meta.events.register_first("after-call.dynamodb", _restore_binary)
         return resource
 
     @cached_property
@@ -234,3 +236,7 @@ class TableConnection:
             raise translate(err, self.table_name) from err
         item = response.get("Item")
         return None if item is None else dict(to_python(item))
+
+
+def _restore_binary(parsed: Any, **_: Any) -> None:
+    restore_binary(parsed)

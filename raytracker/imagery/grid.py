@@ -19,7 +19,7 @@ from .tile import ImageInfo, OsmlBounds, Tile, to_osml
 Size = int | Sequence[int]
 
 _VERSION = 1
-# Far above the 1.5 million tiles that an item holds, a limit that the tracker names. This one
+# Far above the 1.1 million tiles that an item holds, a limit that the tracker names. This one
 # keeps a slip in a tile size from filling the driver's memory before the tracker sees it.
 _MAX_TILES = 10_000_000
 

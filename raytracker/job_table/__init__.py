@@ -1,6 +1,7 @@
 """The job table: its items, OSML's methods, and the four writes of a run."""
 
 from .item import JobItem
+from .ledger_text import text_bytes
 from .runs import EXPIRY_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
 from .size import check_size
 from .table import JobTable, check_image_id
@@ -12,6 +13,7 @@ __all__ = [
     "OwnerMoved",
     "RunTable",
     "ledger_of",
+    "text_bytes",
     "check_size",
     "JobTable",
     "check_image_id",

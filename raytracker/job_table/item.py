@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from ..ddb import DDBItem, DDBKey, to_python
+from .ledger_text import to_text
 
 if TYPE_CHECKING:
     from ..image_request import ImageRequest
@@ -46,7 +47,7 @@ class JobItem(DDBItem):
         tracker_run: The tracking run that the item belongs to, a uuid.
         tracker_owner: The process that may write the item now, a uuid.
         tracker_seq: Number of the owner's last flush.
-        tracker_ledger: The encoded outcomes of all tiles.
+        tracker_ledger: The encoded outcomes of all tiles, as base64 text.
         tracker_errors: Tile number, as a string, to why it failed.
         tracker_state: CANCELLED or STOPPED, where the counts can't say it.
         tracker_grid: JSON object: how the image was cut into tiles and regions.
@@ -78,7 +79,7 @@ class JobItem(DDBItem):
     tracker_run: str | None = None
     tracker_owner: str | None = None
     tracker_seq: int | None = None
-    tracker_ledger: bytes | None = field(default=None, repr=False)
+    tracker_ledger: str | None = field(default=None, repr=False)
     tracker_errors: dict[str, str] | None = None
     tracker_state: str | None = None
     tracker_grid: str | None = None
@@ -114,7 +115,10 @@ class JobItem(DDBItem):
             attributes: The attributes, in boto3's types or Python's; `image_id` must be among them.
         """
         known = {f.name for f in fields(cls) if f.init}
-        return cls(**{name: to_python(v) for name, v in attributes.items() if name in known})
+        plain = {name: to_python(value) for name, value in attributes.items() if name in known}
+        if isinstance(ledger := plain.get("tracker_ledger"), bytes):
+            plain["tracker_ledger"] = to_text(ledger)  # so older versions stored it
+        return cls(**plain)
 
     @property
     def status(self) -> str:

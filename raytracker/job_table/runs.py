@@ -29,9 +29,11 @@ from ..errors import (
 )
 from ..ledger import Layout, Ledger
 from .item import JobItem
+from .ledger_text import from_text, to_text
 from .size import check_size
 
 EXPIRY_SECONDS = 24 * 60 * 60  # as OSML's
+_OUTGROWN = "finish it with the raytracker that began it, or restart it with larger tiles"
 
 
 class OwnerMoved(RaytrackerError):
@@ -108,7 +110,7 @@ class RunTable(DDBHelper):
             "region_count": layout.region_count,
             "tracker_run": run,
             "tracker_seq": 0,
-            "tracker_ledger": Ledger(layout).encode(),
+            "tracker_ledger": to_text(Ledger(layout).encode()),
         }
         for attribute in ("end_time", "tracker_owner", "tracker_state", "tracker_errors"):
             item.pop(attribute, None)
@@ -196,11 +198,13 @@ class RunTable(DDBHelper):
 
         Raises:
             LedgerError: The item's ledger cannot be read.
+            InvalidLayout: The ledger could outgrow the item; an older version stored it in less.
             TableUnavailable: DynamoDB did not answer, or the item has changed: read it again, and
                 repeat it with the same run.
             TableError: DynamoDB refuses.
         """
         ledger = ledger_of(read)
+        check_size(read.to_put() | {"tracker_pool": pool or ""}, ledger.layout, _OUTGROWN)
         names = {
             "#run": "tracker_run",
             "#owner": "tracker_owner",
@@ -233,7 +237,7 @@ class RunTable(DDBHelper):
             values |= {
                 ":success": ledger.region_success,
                 ":error": 0,
-                ":ledger": ledger.encode(),
+                ":ledger": to_text(ledger.encode()),
                 ":seq": read.tracker_seq or 0,
             }
             sets += ["#success = :success", "#error = :error", "#ledger = :ledger"]
@@ -305,7 +309,7 @@ class RunTable(DDBHelper):
             ":seq": seq,
             ":success": what.region_success,
             ":error": what.region_error,
-            ":ledger": what.ledger,
+            ":ledger": to_text(what.ledger),
             ":errors": {str(tile): text for tile, text in what.errors.items()},
             ":duration": what.processing_duration,
             ":expire": what.expire_time,
@@ -359,7 +363,7 @@ def ledger_of(job: JobItem) -> Ledger:
         raise LedgerError(f"image {job.image_id!r} has no tracker_ledger")
     reasons = {int(tile): text for tile, text in (job.tracker_errors or {}).items()}
     try:
-        return Ledger.decode(job.tracker_ledger, reasons)
+        return Ledger.decode(from_text(job.tracker_ledger), reasons)
     except LedgerError as err:
         raise LedgerError(f"image {job.image_id!r}: {err}") from err
 

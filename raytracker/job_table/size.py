@@ -1,4 +1,4 @@
-"""How large an item may get: a layout whose ledger could outgrow it is refused at the start."""
+"""How large an item may get: a layout whose ledger could outgrow it is refused before a write."""
 
 from __future__ import annotations
 
@@ -7,32 +7,53 @@ from typing import Any
 
 from ..errors import InvalidLayout
 from ..ledger import MAX_REASON_BYTES, MAX_REASONS, Layout, Ledger
+from .ledger_text import bytes_in, text_bytes
 
 MAX_ITEM_BYTES = 400 * 1024  # DynamoDB's limit, names of attributes included
-_LATER_BYTES = 1024  # of what the run adds: times, counts, run, owner
 _REASON_OVERHEAD = 1 + len(str(10**7))  # of one entry of tracker_errors, beside its text
+_RUN_BYTES = 1024  # of what a run writes beside ledger and errors, and of the names of all of it
+_THE_RUNS = {
+    "start_time",
+    "expire_time",
+    "end_time",
+    "processing_duration",
+    "region_count",
+    "region_success",
+    "region_error",
+    "tracker_run",
+    "tracker_owner",
+    "tracker_seq",
+    "tracker_ledger",
+    "tracker_errors",
+    "tracker_state",
+}
 
 
-def check_size(attributes: Mapping[str, Any], layout: Layout) -> None:
+def check_size(
+    attributes: Mapping[str, Any],
+    layout: Layout,
+    cure: str = "use larger tiles, or cut the image in several",
+) -> None:
     """Refuses a layout whose ledger could outgrow the item.
 
     Args:
-        attributes: The item as it will be put, but for what the tracker adds.
+        attributes: The item; what the run writes into it is counted at its largest.
         layout: The tiles of each region.
+        cure: What to do.
 
     Raises:
         InvalidLayout: It could; the text says how many tiles would fit.
     """
-    others = _bytes_of(attributes) + _LATER_BYTES
+    others = {name: value for name, value in attributes.items() if name not in _THE_RUNS}
     errors = MAX_REASONS * (MAX_REASON_BYTES + _REASON_OVERHEAD)
-    room = MAX_ITEM_BYTES - others - errors
-    needed = Ledger.max_encoded_bytes(layout)
+    room = MAX_ITEM_BYTES - _bytes_of(others) - _RUN_BYTES - errors
+    needed = text_bytes(Ledger.max_encoded_bytes(layout))
     if needed > room:
-        fits = max(0, (room - len(layout.encode()) - 64) * 4)
+        fits = max(0, (bytes_in(room) - len(layout.encode()) - 64) * 4)
         raise InvalidLayout(
             f"image {attributes['image_id']!r}: {layout.tile_count} tiles in "
             f"{layout.region_count} regions need {needed} bytes of ledger; an item of DynamoDB has "
-            f"room for {room}, about {fits} tiles: use larger tiles, or cut the image in several"
+            f"room for {room}, about {fits} tiles: {cure}"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raytracker import JobItem
-from raytracker.ledger import Ledger
+from raytracker.job_table import ledger_of
 from tests.chaos.journal import ERROR, RETURNED, Known, ranks
 from tests.chaos.run import Run
 from tests.chaos.scanner import count
@@ -29,7 +29,7 @@ def differences(item: JobItem | None, run: Run, known: Known) -> Iterator[str]:
         return
     if run.refused or run.job is None:
         yield f"run {run.label} has the item, but was refused: {run.refused!r}"
-    tiles = ranks(Ledger.decode(item.tracker_ledger or b"").tile_outcomes())
+    tiles = ranks(ledger_of(item).tile_outcomes())
     sizes = run.work.sizes
     if len(tiles) != sum(sizes):
         yield f"{len(tiles)} tiles, not {sum(sizes)}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from raytracker import JobItem, JobTable
-from raytracker.ledger import Ledger
+from raytracker.job_table import ledger_of
 from raytracker.run import patiently
 from tests.chaos.journal import ERROR, PENDING, ranks
 
@@ -95,7 +95,7 @@ class Scanner:
                 self.look(image_id)
 
     def _compare(self, item: JobItem, floor: bytes | None) -> None:
-        ledger = Ledger.decode(item.tracker_ledger or b"")
+        ledger = ledger_of(item)
         tiles = ranks(ledger.tile_outcomes())
         key = (item.image_id, item.tracker_run or "")
         sight = self.sights.setdefault(key, Sight(tiles, bytearray(tiles)))

@@ -15,7 +15,7 @@ import ray
 
 from raytracker import ImageTracker, JobItem, JobTable
 from raytracker.errors import CompleteRegionException
-from raytracker.ledger import Ledger
+from raytracker.job_table import ledger_of
 from tests.chaos.cluster import ACTOR, Cluster, kill, processes
 from tests.chaos.supervisor import REGION, TABLE, job_table
 from tests.support.fault_proxy import FaultProxy, Weather
@@ -223,5 +223,5 @@ def _rate(done: list[float], seconds: float) -> float:
 def _settled(table: JobTable, image_id: str) -> int:
     item = table.read(image_id)
     assert item is not None
-    ledger = Ledger.decode(item.tracker_ledger or b"")
+    ledger = ledger_of(item)
     return ledger.tile_success + ledger.tile_error

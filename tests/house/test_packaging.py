@@ -61,7 +61,7 @@ def test_the_command_is_installed(wheel: zipfile.ZipFile):
 def test_the_core_needs_ray_and_boto3_only(metadata: Message):
     """All else is in extras."""
     core = [r for r in metadata.get_all("Requires-Dist", []) if "extra ==" not in r]
-    assert sorted(core) == ["boto3>=1.35", "ray>=2.53"]
+    assert sorted(core) == ["boto3>=1.34.28", "ray>=2.53"]
     assert set(metadata.get_all("Provides-Extra", [])) == {"cli", "dev", "imagery"}
 
 

@@ -97,12 +97,11 @@ def test_the_key_is_the_image_id() -> None:
 
 
 def test_all_attributes_survive_the_table(table: JobTable) -> None:
-    """With their types; bytes and maps too."""
-    item = JobItem(**FULL, **TRACKED, tracker_ledger=b"\0\1", tracker_errors={"3": "boom"})
+    """With their types; maps too."""
+    item = JobItem(**FULL, **TRACKED, tracker_ledger="AAE=", tracker_errors={"3": "boom"})
     table.put_ddb_item(item)
     again = table.get_image_request(item.image_id)
     assert again == item
-    assert type(again.tracker_ledger) is bytes
     assert type(again.width) is int
 
 
@@ -114,7 +113,7 @@ def test_unknown_attributes_are_ignored() -> None:
 
 def test_the_ledger_is_not_printed() -> None:
     """It has up to 400 KB."""
-    assert "ledger" not in repr(JobItem("image", tracker_ledger=b"x"))
+    assert "ledger" not in repr(JobItem("image", tracker_ledger="eA=="))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +143,7 @@ def test_status(attributes: dict[str, Any], status: str) -> None:
 def test_to_dict_is_json_with_all_of_osmls_attributes() -> None:
     """None included; of the tracker's only what a person reads."""
     item = JobItem("image", width=Decimal(5), **TRACKED, tracker_errors={"3": "boom"},
-                   tracker_ledger=b"x")  # fmt: skip
+                   tracker_ledger="eA==")  # fmt: skip
     shown = json.loads(json.dumps(item.to_dict()))
     assert list(shown)[:22] == OSML_FIELDS
     assert (shown["width"], shown["height"]) == (5, None)

@@ -91,7 +91,7 @@ def test_start_overwrites_what_an_ended_run_left(
     table: JobTable, put: Callable[..., JobItem]
 ) -> None:
     """The new item is no tracker's, also when it was made from the old one."""
-    put(**TRACKED, end_time=5, tracker_ledger=b"x", tracker_state="CANCELLED")
+    put(**TRACKED, end_time=5, tracker_ledger="eA==", tracker_state="CANCELLED")
     table.start_image_request(table.get_image_request("image"))
     assert not [name for name in stored(table) if name.startswith("tracker_")]
 
@@ -252,7 +252,7 @@ def test_update_of_a_trackers_item_leaves_what_is_the_trackers(
     table: JobTable, put: Callable[..., JobItem]
 ) -> None:
     """What describes the image is written; counts, times and the tracker's attributes stay."""
-    before = put(**TRACKED, tracker_ledger=b"x", expire_time=50).to_put()
+    before = put(**TRACKED, tracker_ledger="eA==", expire_time=50).to_put()
     described = {"width": 9, "extents": "{}", "outputs": "[]", "roi_wkt": "POINT (0 0)"}
     item = JobItem(
         "image",
@@ -265,7 +265,7 @@ def test_update_of_a_trackers_item_leaves_what_is_the_trackers(
         region_error=9,
         tracker_run="mine",
         tracker_seq=9,
-        tracker_ledger=b"y",
+        tracker_ledger="eQ==",
         tracker_state="CANCELLED",
     )
     table.update_image_request(item)
@@ -351,7 +351,7 @@ def test_a_table_pickles_as_its_settings(table: JobTable) -> None:
 
 def test_a_trackers_write_sees_the_old_item(table: JobTable, put: Callable[..., JobItem]) -> None:
     """What a claim or a flush that is refused decides by."""
-    item = put(**TRACKED, tracker_ledger=b"x")
+    item = put(**TRACKED, tracker_ledger="eA==")
     with pytest.raises(ConditionFailed) as err:
         table.conditional_update(
             {"image_id": "image"}, "SET tracker_seq = :s", "tracker_owner = :me", {},

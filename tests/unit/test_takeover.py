@@ -11,6 +11,7 @@ from raytracker.errors import (
     TrackerSuperseded,
 )
 from raytracker.job_table import JobItem, ledger_of
+from raytracker.job_table.ledger_text import to_text
 from raytracker.ledger import Layout
 from tests.support.world import World, progress, report
 
@@ -126,8 +127,10 @@ def test_a_superseded_process_that_starts_again_claims_nothing() -> None:
     assert world.item.tracker_owner is None
 
 
-@pytest.mark.parametrize("damage", [b"", b"RTL\x01\x00garbage", b"nonsense"])
-def test_an_unreadable_ledger_ends_the_run(damage: bytes) -> None:
+@pytest.mark.parametrize(
+    "damage", ["", to_text(b"RTL\x01\x00garbage"), "nonsense", "bm9uc2Vuc2U=", 5]
+)
+def test_an_unreadable_ledger_ends_the_run(damage: object) -> None:
     """It is not overwritten: somebody may want to look at it."""
     world = World()
     world.table.items["scene"]["tracker_ledger"] = damage
