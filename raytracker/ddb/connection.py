@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from .answers import restore_binary, to_python, translate
@@ -22,7 +22,10 @@ from .answers import restore_binary, to_python, translate
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBServiceResource
     from mypy_boto3_dynamodb.service_resource import Table
-    from typing_extensions import Self
+else:
+    DynamoDBServiceResource = Table = Any  # installed where types are checked
+
+_Connection = TypeVar("_Connection", bound="TableConnection")
 
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
@@ -65,7 +68,7 @@ class TableConnection:
         settings = (self.table_name, self.endpoint_url, self.region_name)
         return f"{type(self).__name__}({', '.join(repr(s) for s in settings if s is not None)})"
 
-    def spelt_out(self) -> Self:
+    def spelt_out(self: _Connection) -> _Connection:
         """Returns the same table with region and endpoint as boto3 finds them here.
 
         The nodes of a cluster have other environments than the driver.

@@ -24,6 +24,8 @@ from .post_processing import (
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
+else:
+    BaseGeometry = Any  # shapely is an extra, and slow to import; get_type_hints wants a name
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,8 @@ class ImageRequest:
         feature_properties: Objects whose properties are added to each feature.
         roi: Region of interest, a shapely geometry, or None.
         post_processing: What is done with an image's features.
+        model_endpoint_parameters: What the model's endpoint is called with, for example a
+            TargetVariant, or None; newer than OSML 2.3.0.
     """
 
     job_id: str = ""
@@ -101,6 +105,7 @@ class ImageRequest:
     feature_properties: list[dict[str, Any]] = field(default_factory=list)
     roi: BaseGeometry | None = None
     post_processing: list[MRPostProcessing] = field(default_factory=default_post_processing)
+    model_endpoint_parameters: dict[str, Any] | None = None
 
     @staticmethod
     def from_external_message(image_request: Mapping[str, Any] | str | bytes) -> ImageRequest:
@@ -149,6 +154,7 @@ class ImageRequest:
             feature_properties=_objects(message, "featureProperties"),
             roi=_roi(message.get("regionOfInterest")),
             post_processing=parse_post_processing(message.get("postProcessing")),
+            model_endpoint_parameters=_object(message, "imageProcessorParameters"),
         )
         request._validate()
         return request
@@ -173,6 +179,7 @@ class ImageRequest:
             "image_read_role": self.image_read_role,
             "model_name": self.model_name,
             "model_invoke_mode": self.model_invoke_mode,
+            "model_endpoint_parameters": self.model_endpoint_parameters,
             "model_invocation_role": self.model_invocation_role,
             "tile_size": self.tile_size,
             "tile_overlap": self.tile_overlap,
@@ -264,6 +271,13 @@ def _image_url(message: _Message) -> str:
     if len(urls) > 1:
         logger.warning("imageUrls has %d entries; only the first is processed", len(urls))
     return str(urls[0])
+
+
+def _object(message: _Message, name: str) -> dict[str, Any] | None:
+    value = message.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise _invalid(name, value, "an object")
+    return value
 
 
 def _objects(message: _Message, name: str) -> list[dict[str, Any]]:

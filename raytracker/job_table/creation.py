@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..ddb import translate
+from ..ddb import TableConnection, translate
 from ..errors import TableMismatch
-
-if TYPE_CHECKING:
-    from ..ddb import TableConnection
 
 _KEY = "image_id"
 _TTL_ATTRIBUTE = "expire_time"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..ddb import DDBItem, DDBKey, to_python
+from ..image_request import ImageRequest
 from .ledger_text import to_text
-
-if TYPE_CHECKING:
-    from ..image_request import ImageRequest
 
 
 @dataclass

@@ -45,6 +45,7 @@ FULL: dict[str, Any] = {
     "imageProcessorTileOverlap": 100,
     "imageProcessorTileFormat": "GTIFF",
     "imageProcessorTileCompression": "LZW",
+    "imageProcessorParameters": {"TargetVariant": "blue"},
     "regionOfInterest": ROI,
     "featureProperties": [{"sensor": "x"}],
     "postProcessing": [
@@ -92,6 +93,7 @@ def test_a_full_message() -> None:
                 ),
             )
         ],
+        model_endpoint_parameters={"TargetVariant": "blue"},
     )
     assert request.is_valid()
 
@@ -215,6 +217,7 @@ NMS_STEP = {"step": "FEATURE_DISTILLATION", "algorithm": {"algorithmType": "NMS"
         ("outputs", [{"bucket": "b"}], "outputs[0].type is missing"),
         ("outputBucket", 5, "outputBucket is 5"),
         ("featureProperties", {"a": 1}, "featureProperties is {'a'"),
+        ("imageProcessorParameters", "a", "imageProcessorParameters is 'a'; it must be an object"),
         ("featureProperties", ["a"], "featureProperties is ['a']"),
         ("postProcessing", {"step": 1}, "postProcessing is {'step'"),
         ("postProcessing", ["NMS"], "postProcessing[0] is 'NMS'"),
@@ -299,7 +302,7 @@ def test_is_valid_tells_and_logs(
 
 
 def test_shared_values() -> None:
-    """What a region's request has in common with its image's, by OSML's names."""
+    """What a region's request has in common with its image's, by the newest OSML's names."""
     request = ImageRequest.from_external_message(FULL)
     shared = request.get_shared_values()
     assert list(shared) == [
@@ -309,6 +312,7 @@ def test_shared_values() -> None:
         "image_read_role",
         "model_name",
         "model_invoke_mode",
+        "model_endpoint_parameters",
         "model_invocation_role",
         "tile_size",
         "tile_overlap",
