@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Resampling
 from shapely.geometry import shape
 
-from ..imagery import image as imagery
-from ..imagery.tile import ImageInfo, from_lonlat
+from ..imagery.info import ImageInfo, from_lonlat
+from ..imagery.opening import environment, open_image
 from ..ledger import Outcome
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _read_small(info: ImageInfo) -> NDArray[np.uint8] | None:
     """Returns the image as (rows, columns, 3), or None if that took reading it whole."""
     shrink = max(1.0, max(info.width, info.height) / MAX_SIDE)
     size = max(1, round(info.height / shrink)), max(1, round(info.width / shrink))
-    with imagery._environment(info.url, info.role), imagery._open(info.url) as source:
+    with environment(info.url, info.role), open_image(info.url) as source:
         bands = _bands(source)
         if not source.overviews(bands[0]) and info.width * info.height > MAX_SOURCE_PIXELS:
             return None

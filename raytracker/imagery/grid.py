@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from ..errors import InvalidGrid, UnknownRegion
+from .info import ImageInfo
 from .roi import tiles_in_roi
-from .tile import ImageInfo, OsmlBounds, Tile, to_osml
+from .tile import OsmlBounds, Tile, to_osml
 
 Size = int | Sequence[int]
 

@@ -1,46 +1,21 @@
-"""Opening an image, planning its regions and tiles, reading one tile; extra `raytracker[imagery]`.
-
-GDAL reads the pixels, through rasterio. Images are local paths or `s3://bucket/key`.
-"""
+"""What an image is, and the pixels of one tile. Images are local paths or `s3://bucket/key`."""
 
 from __future__ import annotations
 
-import functools
 import os
-import threading
-import warnings
-from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
 from typing import Any
-from urllib.parse import urlsplit
 
-import boto3
 import numpy as np
-import rasterio
-from botocore.exceptions import BotoCoreError, ClientError
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning
-from rasterio.session import AWSSession
 from rasterio.warp import transform, transform_bounds
 from rasterio.windows import Window
 
 from ..errors import InvalidImage
-from .grid import Grid, Size, plan
-from .tile import GDAL_ERRORS, LONLAT, ImageInfo, OsmlBounds, Tile, from_osml, to_osml
-
-__all__ = [
-    "Grid",
-    "ImageInfo",
-    "OsmlBounds",
-    "Size",
-    "Tile",
-    "describe",
-    "from_osml",
-    "plan",
-    "read",
-    "to_osml",
-]
+from .info import GDAL_ERRORS, LONLAT, ImageInfo
+from .opening import cause, environment, open_image
+from .reading import read_window
+from .tile import Tile
 
 
 def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInfo:
@@ -57,7 +32,7 @@ def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInf
     if "://" not in url:
         # Tasks run in other folders. A link stays one: on other nodes it may lead elsewhere.
         url = os.path.abspath(url)  # noqa: PTH100
-    with _environment(url, role), _open(url) as source:
+    with environment(url, role), open_image(url) as source:
         if source.count == 0:
             raise InvalidImage(f"{url} has no bands of its own: name one of its subdatasets")
         _check_end(source, url)
@@ -89,47 +64,7 @@ def read(tile: Tile, role: str | None = None) -> NDArray[Any]:
     Raises:
         InvalidImage: The image, or this part of it, cannot be read.
     """
-    image = tile.image
-    with _environment(image.url, role or image.role) as environment:
-        source = _kept.open(image, environment.session.get_credential_options())
-        try:
-            pixels: NDArray[Any] = source.read(window=tile.window)
-        except GDAL_ERRORS as err:
-            _kept.close()  # what went wrong may be remembered in it
-            raise InvalidImage(
-                f"rows {tile.row_off} to {tile.row_off + tile.height - 1}, columns {tile.col_off} "
-                f"to {tile.col_off + tile.width - 1} of {image.url} cannot be read: {_cause(err)}"
-            ) from err
-        return pixels
-
-
-class _Kept(threading.local):
-    """The image that this thread has open; GDAL allows a thread its own only."""
-
-    _key: Any = None
-    _source: Any = None
-
-    def open(self, image: ImageInfo, credentials: Mapping[str, str]) -> Any:
-        # What is open was opened with credentials that end.
-        key = image.opened, credentials
-        if key != self._key:
-            self.close()
-            source = _open(image.url)
-            if (source.width, source.height) != (image.width, image.height):
-                raise InvalidImage(
-                    f"{image.url} is {source.width} x {source.height} pixels now, and was "
-                    f"{image.width} x {image.height} when it was planned: start it again"
-                )
-            self._key, self._source = key, source
-        return self._source
-
-    def close(self) -> None:
-        if self._source is not None:
-            self._source.close()
-        self._key = self._source = None
-
-
-_kept = _Kept()
+    return read_window(tile.image, tile.window, role)
 
 
 def _check_end(source: Any, url: str) -> None:
@@ -142,7 +77,7 @@ def _check_end(source: Any, url: str) -> None:
     try:
         source.read(window=Window(source.width - 1, source.height - 1, 1, 1))
     except GDAL_ERRORS as err:
-        raise InvalidImage(f"{url} is truncated or corrupt: {_cause(err)}") from err
+        raise InvalidImage(f"{url} is truncated or corrupt: {cause(err)}") from err
 
 
 def _place(source: Any) -> tuple[str | None, dict[str, float] | None]:
@@ -169,91 +104,3 @@ def _place(source: Any) -> tuple[str | None, dict[str, float] | None]:
         return crs, None
     west, south, east, north = map(float, bounds)
     return crs, {"north": north, "south": south, "east": east, "west": west}
-
-
-def _open(url: str) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return rasterio.open(url)
-    except GDAL_ERRORS as err:
-        raise InvalidImage(f"{url} cannot be opened as an image: {_cause(err)}") from err
-
-
-def _cause(err: BaseException) -> str:
-    """Returns, in one line, what GDAL said first; rasterio's own text may only point to it."""
-    while err.__cause__ is not None:
-        err = err.__cause__
-    return " ".join(str(err).split())
-
-
-# --- GDAL's settings, and S3 ---
-
-# GDAL's own is a twentieth of the machine's memory for each process, and so for each worker.
-_OPTIONS = {"GDAL_CACHEMAX": 128 * 1024 * 1024}  # bytes
-
-# Unlike GDAL's own: it doesn't list the image's folder, forgets an object that it has closed, as
-# another may have come in its place, tries again, and gives up some time.
-_S3_OPTIONS = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
-    "CPL_VSIL_CURL_NON_CACHED": "/vsis3/",
-    "GDAL_HTTP_MAX_RETRY": "3",
-    "GDAL_HTTP_RETRY_DELAY": "1",
-    "GDAL_HTTP_CONNECTTIMEOUT": "10",
-    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
-    "GDAL_HTTP_LOW_SPEED_TIME": "30",
-}
-
-
-def _environment(url: str, role: str | None) -> rasterio.Env:
-    in_s3 = url.startswith("s3://")
-    options = {**_OPTIONS, **_S3_OPTIONS, **_endpoint_options()} if in_s3 else _OPTIONS
-    options = {name: value for name, value in options.items() if name not in os.environ}
-    if not in_s3:
-        return rasterio.Env(**options)
-    if role is None:
-        return rasterio.Env(AWSSession(_session()), **options)
-    try:
-        credentials = _assume(role)
-    except (BotoCoreError, ClientError) as err:
-        raise InvalidImage(f"{url}: the role {role} cannot be assumed: {err}") from err
-    session = AWSSession(
-        aws_access_key_id=credentials["AccessKeyId"],
-        aws_secret_access_key=credentials["SecretAccessKey"],
-        aws_session_token=credentials["SessionToken"],
-        region_name=_session().region_name,
-    )
-    return rasterio.Env(session, **options)
-
-
-def _endpoint_options() -> dict[str, str]:
-    """Returns GDAL's way to say what boto3 takes from AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if not endpoint:
-        return {}
-    parts = urlsplit(endpoint)
-    return {
-        "AWS_S3_ENDPOINT": f"{parts.netloc}{parts.path.rstrip('/')}",
-        "AWS_HTTPS": "NO" if parts.scheme == "http" else "YES",
-        "AWS_VIRTUAL_HOSTING": "FALSE",
-    }
-
-
-@functools.cache
-def _session() -> boto3.Session:
-    # One a process: each new one would ask the instance's metadata for credentials again.
-    return boto3.Session()
-
-
-_assumed: dict[str, Any] = {}  # by role, as STS is throttled long before S3 is
-
-
-def _assume(role: str) -> Any:
-    """Returns credentials for a role that are good for five minutes at least."""
-    known = _assumed.get(role)
-    soon = datetime.now(timezone.utc) + timedelta(minutes=5)
-    if known is None or known["Expiration"] < soon:
-        sts = boto3.client("sts")
-        answer = sts.assume_role(RoleArn=role, RoleSessionName="raytracker")
-        known = _assumed[role] = answer["Credentials"]
-    return known

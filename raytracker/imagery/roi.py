@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from ..errors import InvalidGrid, InvalidImage
-from .tile import ImageInfo, from_lonlat
+from .info import ImageInfo, from_lonlat
 
 # Straight edges in degrees are curves in the image: they are cut in pieces before the transform.
 _PIECES_PER_SIDE = 256

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from raytracker.imagery import image as imagery
+from raytracker.imagery import opening
 from raytracker.local import EmbeddedDynamoDB
 
 
@@ -17,6 +17,6 @@ def moto_s3() -> Iterator[str]:
     """
     with EmbeddedDynamoDB() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", server.endpoint_url)
-        imagery._session.cache_clear()
-        imagery._assumed.clear()
+        opening._session.cache_clear()
+        opening._assumed.clear()
         yield server.endpoint_url

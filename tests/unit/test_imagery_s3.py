@@ -13,8 +13,7 @@ import rasterio
 from rasterio.env import getenv
 
 from raytracker.errors import InvalidImage
-from raytracker.imagery import describe, plan, read
-from raytracker.imagery import image as imagery
+from raytracker.imagery import describe, opening, plan, read
 from tests.support.images import make_image, noting
 from tests.support.moto_s3 import moto_s3
 
@@ -66,7 +65,7 @@ def test_a_role_is_assumed_once_and_used(bucket: str, monkeypatch: pytest.Monkey
     """In the driver and, as the tile names it, in tasks; STS is not asked for each tile."""
     info = describe(f"{bucket}/bahamas.tif", role=ROLE)
     assert info.role == ROLE
-    assumed = imagery._assumed[ROLE]
+    assumed = opening._assumed[ROLE]
     used: list[str] = []
     really = rasterio.open
 
@@ -79,7 +78,7 @@ def test_a_role_is_assumed_once_and_used(bucket: str, monkeypatch: pytest.Monkey
         read(plan(look, 256).tile(0, 0))
     assert used == [assumed["AccessKeyId"]] * 3
     assert used[0] != os.environ["AWS_ACCESS_KEY_ID"]
-    assert imagery._assumed[ROLE] is assumed
+    assert opening._assumed[ROLE] is assumed
 
 
 def test_credentials_that_end_soon_are_asked_for_anew(
@@ -91,11 +90,11 @@ def test_credentials_that_end_soon_are_asked_for_anew(
     monkeypatch.setattr(rasterio, "open", noting(opened))
     for _ in range(2):
         read(tile)
-    first = imagery._assumed[ROLE]
+    first = opening._assumed[ROLE]
     first["Expiration"] -= timedelta(minutes=57)
     for _ in range(2):
         read(tile)
-    assert imagery._assumed[ROLE] is not first
+    assert opening._assumed[ROLE] is not first
     assert len(opened) == 2
 
 

@@ -1,0 +1,114 @@
+"""Opening an image through GDAL: its settings, and S3 with or without a role."""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import rasterio
+from botocore.exceptions import BotoCoreError, ClientError
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.session import AWSSession
+
+from ..errors import InvalidImage
+from .info import GDAL_ERRORS
+
+# GDAL's own is a twentieth of the machine's memory for each process, and so for each worker.
+_OPTIONS = {"GDAL_CACHEMAX": 128 * 1024 * 1024}  # bytes
+
+# Unlike GDAL's own: it doesn't list the image's folder, forgets an object that it has closed, as
+# another may have come in its place, tries again, and gives up some time.
+_S3_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    "CPL_VSIL_CURL_NON_CACHED": "/vsis3/",
+    "GDAL_HTTP_MAX_RETRY": "3",
+    "GDAL_HTTP_RETRY_DELAY": "1",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+    "GDAL_HTTP_LOW_SPEED_TIME": "30",
+}
+
+
+def environment(url: str, role: str | None) -> rasterio.Env:
+    """Returns what GDAL needs to know while an image is opened or read.
+
+    Raises:
+        InvalidImage: The role cannot be assumed.
+    """
+    in_s3 = url.startswith("s3://")
+    options = {**_OPTIONS, **_S3_OPTIONS, **_endpoint_options()} if in_s3 else _OPTIONS
+    options = {name: value for name, value in options.items() if name not in os.environ}
+    if not in_s3:
+        return rasterio.Env(**options)
+    if role is None:
+        return rasterio.Env(AWSSession(_session()), **options)
+    try:
+        credentials = _assume(role)
+    except (BotoCoreError, ClientError) as err:
+        raise InvalidImage(f"{url}: the role {role} cannot be assumed: {err}") from err
+    session = AWSSession(
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+        region_name=_session().region_name,
+    )
+    return rasterio.Env(session, **options)
+
+
+def _endpoint_options() -> dict[str, str]:
+    """Returns GDAL's way to say what boto3 takes from AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if not endpoint:
+        return {}
+    parts = urlsplit(endpoint)
+    return {
+        "AWS_S3_ENDPOINT": f"{parts.netloc}{parts.path.rstrip('/')}",
+        "AWS_HTTPS": "NO" if parts.scheme == "http" else "YES",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+    }
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    # One a process: each new one would ask the instance's metadata for credentials again.
+    return boto3.Session()
+
+
+_assumed: dict[str, Any] = {}  # by role, as STS is throttled long before S3 is
+
+
+def _assume(role: str) -> Any:
+    """Returns credentials for a role that are good for five minutes at least."""
+    known = _assumed.get(role)
+    soon = datetime.now(timezone.utc) + timedelta(minutes=5)
+    if known is None or known["Expiration"] < soon:
+        sts = boto3.client("sts")
+        answer = sts.assume_role(RoleArn=role, RoleSessionName="raytracker")
+        known = _assumed[role] = answer["Credentials"]
+    return known
+
+
+def open_image(url: str) -> Any:
+    """Returns an image, opened by rasterio in its `environment`.
+
+    Raises:
+        InvalidImage: It is missing or cannot be opened.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            return rasterio.open(url)
+    except GDAL_ERRORS as err:
+        raise InvalidImage(f"{url} cannot be opened as an image: {cause(err)}") from err
+
+
+def cause(err: BaseException) -> str:
+    """Returns, in one line, what GDAL said first; rasterio's own text may only point to it."""
+    while err.__cause__ is not None:
+        err = err.__cause__
+    return " ".join(str(err).split())

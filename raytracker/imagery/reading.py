@@ -1,0 +1,71 @@
+"""Reading an image's pixels; it stays open from one tile to the next."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from ..errors import InvalidImage
+from .info import GDAL_ERRORS, ImageInfo
+from .opening import cause, environment, open_image
+
+
+def read_window(image: ImageInfo, window: Window, role: str | None = None) -> NDArray[Any]:
+    """Returns a part of an image as an array of (bands, rows, columns).
+
+    Only the blocks of the file that it touches are read. The image stays open in this thread
+    until another is read: neighbouring tiles share blocks, and small ones most of them.
+
+    Args:
+        image: The image.
+        window: The part, in pixels.
+        role: The role to assume instead of the one that the image was described with.
+
+    Raises:
+        InvalidImage: The image, or this part of it, cannot be read.
+    """
+    with environment(image.url, role or image.role) as env:
+        source = _kept.open(image, env.session.get_credential_options())
+        try:
+            pixels: NDArray[Any] = source.read(window=window)
+        except GDAL_ERRORS as err:
+            _kept.close()  # what went wrong may be remembered in it
+            (top, bottom), (left, right) = window.toranges()
+            raise InvalidImage(
+                f"rows {top} to {bottom - 1}, columns {left} to {right - 1} of {image.url} "
+                f"cannot be read: {cause(err)}"
+            ) from err
+        return pixels
+
+
+class _Kept(threading.local):
+    """The image that this thread has open; GDAL allows a thread its own only."""
+
+    _key: Any = None
+    _source: Any = None
+
+    def open(self, image: ImageInfo, credentials: Mapping[str, str]) -> Any:
+        # What is open was opened with credentials that end.
+        key = image.opened, credentials
+        if key != self._key:
+            self.close()
+            source = open_image(image.url)
+            if (source.width, source.height) != (image.width, image.height):
+                raise InvalidImage(
+                    f"{image.url} is {source.width} x {source.height} pixels now, and was "
+                    f"{image.width} x {image.height} when it was planned: start it again"
+                )
+            self._key, self._source = key, source
+        return self._source
+
+    def close(self) -> None:
+        if self._source is not None:
+            self._source.close()
+        self._key = self._source = None
+
+
+_kept = _Kept()
