@@ -6,14 +6,14 @@ import functools
 import os
 import warnings
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import boto3
 import rasterio
 from botocore.exceptions import BotoCoreError, ClientError
 from rasterio.errors import NotGeoreferencedWarning
-from rasterio.session import AWSSession
+from rasterio.session import AWSSession, DummySession
 
 from ..errors import InvalidImage
 from .info import GDAL_ERRORS
@@ -43,20 +43,8 @@ def environment(url: str, role: str | None) -> rasterio.Env:
     in_s3 = url.startswith("s3://")
     options = {**_OPTIONS, **_S3_OPTIONS, **_endpoint_options()} if in_s3 else _OPTIONS
     options = {name: value for name, value in options.items() if name not in os.environ}
-    if not in_s3:
-        return rasterio.Env(**options)
-    if role is None:
-        return rasterio.Env(AWSSession(_session()), **options)
-    try:
-        credentials = _assume(role)
-    except (BotoCoreError, ClientError) as err:
-        raise InvalidImage(f"{url}: the role {role} cannot be assumed: {err}") from err
-    session = AWSSession(
-        aws_access_key_id=credentials["AccessKeyId"],
-        aws_secret_access_key=credentials["SecretAccessKey"],
-        aws_session_token=credentials["SessionToken"],
-        region_name=_session().region_name,
-    )
+    # Without a session rasterio makes one of its own, in milliseconds, where there are AWS keys.
+    session = _s3_session(url, role) if in_s3 else DummySession()
     return rasterio.Env(session, **options)
 
 
@@ -73,23 +61,46 @@ def _endpoint_options() -> dict[str, str]:
     }
 
 
+def _s3_session(url: str, role: str | None) -> AWSSession:
+    if role is None:
+        return AWSSession(_session())
+    try:
+        return _assume(role).session
+    except (BotoCoreError, ClientError) as err:
+        raise InvalidImage(f"{url}: the role {role} cannot be assumed: {err}") from err
+
+
 @functools.cache
 def _session() -> boto3.Session:
     # One a process: each new one would ask the instance's metadata for credentials again.
     return boto3.Session()
 
 
-_assumed: dict[str, Any] = {}  # by role, as STS is throttled long before S3 is
+class _Assumed(NamedTuple):
+    """A role that this process has assumed."""
+
+    session: AWSSession
+    expires: datetime
 
 
-def _assume(role: str) -> Any:
-    """Returns credentials for a role that are good for five minutes at least."""
+_assumed: dict[str, _Assumed] = {}  # by role, as STS is throttled long before S3 is
+
+
+def _assume(role: str) -> _Assumed:
+    """Returns a role with credentials that are good for five minutes at least."""
     known = _assumed.get(role)
     soon = datetime.now(timezone.utc) + timedelta(minutes=5)
-    if known is None or known["Expiration"] < soon:
+    if known is None or known.expires < soon:
         sts = boto3.client("sts")
         answer = sts.assume_role(RoleArn=role, RoleSessionName="raytracker")
-        known = _assumed[role] = answer["Credentials"]
+        credentials = answer["Credentials"]
+        session = AWSSession(
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials["SessionToken"],
+            region_name=_session().region_name,
+        )
+        known = _assumed[role] = _Assumed(session, credentials["Expiration"])
     return known
 
 

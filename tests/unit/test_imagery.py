@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import boto3
 import numpy as np
 import pytest
 import rasterio
@@ -257,6 +258,17 @@ def test_an_image_stays_open_from_tile_to_tile(monkeypatch: pytest.MonkeyPatch) 
     for grid, number in ((bahamas, 0), (bahamas, 1), (landsat, 0), (landsat, 1), (bahamas, 2)):
         read(grid.tile(0, number))
     assert opened == [str(BAHAMAS), str(LANDSAT), str(BAHAMAS)]
+
+
+def test_aws_keys_in_the_environment_mean_nothing_to_a_local_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rasterio, left alone, makes a boto3 session for each tile then: 5 ms."""
+    made: list[Any] = []
+    monkeypatch.setattr(boto3, "Session", made.append)
+    assert "AWS_ACCESS_KEY_ID" in os.environ
+    read(plan(describe(BAHAMAS), 256).tile(0, 0))
+    assert not made
 
 
 def test_another_look_at_an_image_sees_what_is_there_now(tmp_path: Path) -> None:

@@ -76,9 +76,21 @@ def test_a_role_is_assumed_once_and_used(bucket: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(rasterio, "open", note)
     for look in (info, describe(f"{bucket}/bahamas.tif", role=ROLE)):
         read(plan(look, 256).tile(0, 0))
-    assert used == [assumed["AccessKeyId"]] * 3
+    assert used == [assumed.session.credentials["aws_access_key_id"]] * 3
     assert used[0] != os.environ["AWS_ACCESS_KEY_ID"]
     assert opening._assumed[ROLE] is assumed
+
+
+@pytest.mark.parametrize("role", [None, ROLE])
+def test_no_tile_takes_a_session_of_its_own(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, role: str | None
+) -> None:
+    """Making one takes boto3 as long as reading dozens of tiles."""
+    tile = plan(describe(f"{bucket}/bahamas.tif", role=role), 256).tile(0, 0)
+    made: list[Any] = []
+    monkeypatch.setattr(boto3, "Session", made.append)
+    read(tile)
+    assert not made
 
 
 def test_credentials_that_end_soon_are_asked_for_anew(
@@ -91,7 +103,7 @@ def test_credentials_that_end_soon_are_asked_for_anew(
     for _ in range(2):
         read(tile)
     first = opening._assumed[ROLE]
-    first["Expiration"] -= timedelta(minutes=57)
+    opening._assumed[ROLE] = first._replace(expires=first.expires - timedelta(minutes=57))
     for _ in range(2):
         read(tile)
     assert opening._assumed[ROLE] is not first
