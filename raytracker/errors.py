@@ -51,6 +51,10 @@ class TableError(RaytrackerError):
     """DynamoDB refuses, and will until somebody changes something (rights, table, item)."""
 
 
+class CredentialsRefused(TableError):
+    """DynamoDB refuses the credentials; others may have come by the next try."""
+
+
 class TableUnavailable(RaytrackerError):
     """DynamoDB did not answer, or asked to come again; the same request may succeed later."""
 
@@ -84,6 +88,10 @@ class JobCancelled(RaytrackerError):
 
 class JobStopped(JobCancelled):
     """More tasks failed than were tolerated; the job has ended and takes no more reports."""
+
+
+class JobEnded(RaytrackerError):
+    """The image has ended, and what is reported since then is not counted; a redrive betters it."""
 
 
 class ImageStalled(RaytrackerError):

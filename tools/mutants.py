@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 MODEL = "tests/unit/test_protocol_model.py"
 COORDINATOR = "tests/unit/test_coordinator.py"
+ENDING = "tests/unit/test_ending.py"
 TAKEOVER = "tests/unit/test_takeover.py"
 MAPPING = "tests/integration/test_mapping.py"
 RUNS = "job_table/runs.py"
@@ -30,7 +31,7 @@ class Mutation:
 
     name: str
     changes: tuple[tuple[str, str, str], ...]
-    tests: tuple[str, ...] = (MODEL, COORDINATOR, TAKEOVER)
+    tests: tuple[str, ...] = (MODEL, COORDINATOR, TAKEOVER, ENDING)
 
 
 MUTATIONS = [
@@ -81,10 +82,79 @@ MUTATIONS = [
         (
             (
                 "actor/coordinator.py",
-                "self._durable = 0 if changed else",
-                "self._durable = 1 if changed else",
+                "self._durable = 0 if self._received > before else",
+                "self._durable = 1 if self._received > before else",
             ),
         ),
+    ),
+    Mutation(
+        "a late report that changes an ended image",
+        (
+            (
+                "actor/coordinator.py",
+                "if self._ending.closed:\n            return ended",
+                "if False:\n            return ended",
+            ),
+        ),
+        (MODEL, ENDING),
+    ),
+    Mutation(
+        "an end that closes the ledger once it is acknowledged",
+        (
+            (
+                "actor/coordinator.py",
+                "if self._ending.closed:\n            return ended",
+                "if self._ending.durable:\n            return ended",
+            ),
+        ),
+        (MODEL, ENDING),
+    ),
+    Mutation(
+        "late news let go before the end is durable",
+        (
+            (
+                "actor/coordinator.py",
+                "self._received += 1  # what comes late",
+                "pass  # what comes late",
+            ),
+        ),
+        (MODEL, ENDING),
+    ),
+    Mutation(
+        "late news from before the claim let go untold",
+        (("actor/coordinator.py", "if any(late):", "if False:"),),
+        (ENDING,),
+    ),
+    Mutation(
+        "an image that ends though it is to be told",
+        (("actor/ending.py", "job.tracker_ends is not False", "True"),),
+        (ENDING,),
+    ),
+    Mutation(
+        "what only the actor holds waits like the rest",
+        (("actor/coordinator.py", "sole=self._sole > self._durable", "sole=False"),),
+        ("tests/unit/test_pacing.py",),
+    ),
+    Mutation(
+        "an item that expires under its tracker",
+        (
+            (
+                "actor/coordinator.py",
+                "times = [self._pacing.renewal]",
+                "times: list[float | None] = []",
+            ),
+        ),
+        ("tests/unit/test_pacing.py",),
+    ),
+    Mutation(
+        "an earlier attempt's error that counts",
+        (("actor/tentatives.py", "(None,))[0] != attempt", "(None,))[0] is None"),),
+        ("tests/unit/test_tentatives.py",),
+    ),
+    Mutation(
+        "a table that is away, and nobody says so",
+        (("actor/trouble.py", "- self._since < UNREACHABLE_SECONDS", "- self._since < 1e9"),),
+        ("tests/unit/test_trouble.py",),
     ),
     Mutation(
         "a driver that reports only what is pending",

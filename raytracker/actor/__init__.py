@@ -1,8 +1,9 @@
 """The Ray actor that stands between reporters and the job table, and how it is found."""
 
-from .coordinator import Ack, Batch, Coordinator, ended_early
+from .coordinator import Coordinator
 from .finding import NAMESPACE, call, find, find_or_start
 from .host import ImageActor
+from .messages import Ack, Batch, LedgerView, Status, Tentative, ended_early
 from .schedule import Schedule
 from .spec import Pool, Spec
 
@@ -17,6 +18,9 @@ __all__ = [
     "Coordinator",
     "Batch",
     "Ack",
+    "Tentative",
+    "Status",
+    "LedgerView",
     "ended_early",
     "Schedule",
 ]

@@ -1,7 +1,7 @@
 """One image in one process: its ledger, the claim on its item, and the flushes.
 
-The coordinator knows the job table but not Ray. Whoever hosts it calls `report`, `status` and
-`end` from anywhere (they never wait for DynamoDB), and `step` from one thread at a time,
+The coordinator knows the job table but not Ray. Whoever hosts it calls `report`, `status`, `end`
+and `resolve` from anywhere (they never wait for DynamoDB), and `step` from one thread at a time,
 whenever `due` says so. Time is passed in, so that tests can simulate it.
 """
 
@@ -12,84 +12,29 @@ import random
 import threading
 import time
 import uuid
-from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
 
 from ..errors import (
-    JobCancelled,
-    JobStopped,
+    JobEnded,
     JobVanished,
     LedgerError,
     RaytrackerError,
-    TableError,
     TableUnavailable,
     TrackerSuperseded,
+    UnknownRegion,
 )
-from ..job_table import EXPIRY_SECONDS, Flush, JobItem, OwnerMoved, RunTable, ledger_of
-from ..ledger import Ledger, Span, encode_outcomes, spans_of
+from ..job_table import KEEP_SECONDS, Flush, JobItem, OwnerMoved, RunTable, ledger_of
+from ..ledger import ERROR, Ledger, encode_outcomes
 from ..progress import Progress
+from .ending import Ending
+from .messages import Ack, Batch, LedgerView, Status, Tentative, ended_late
+from .pacing import Clock, Pacing, Rate
+from .tentatives import Tentatives
+from .trouble import Trouble
 
 logger = logging.getLogger(__name__)
 
-FIRST_RETRY_SECONDS = 0.1
-LONGEST_RETRY_SECONDS = 4.0
-REFUSED_RETRY_SECONDS = 30.0
-RATE_WINDOW_SECONDS = 30.0
 SOON_SECONDS = 1.0  # longer than a reporter's pause, so that each has learnt of it
 SOON_TILES = 10
-
-
-class Clock(Protocol):
-    """What the coordinator needs of the module `time`."""
-
-    def time(self) -> float:
-        """Returns seconds since the epoch."""
-
-    def monotonic(self) -> float:
-        """Returns seconds that never go back."""
-
-
-class Batch(NamedTuple):
-    """Outcomes on their way to the actor, and reasons by tile number."""
-
-    spans: Sequence[Span]
-    reasons: Mapping[int, str]
-
-    @classmethod
-    def of(cls, outcomes: Mapping[int, int], reasons: Mapping[int, str]) -> Batch:
-        """Returns the batch of these outcomes, by tile number."""
-        return cls(list(spans_of(outcomes)), reasons)
-
-    def __bool__(self) -> bool:
-        return bool(self.spans or self.reasons)
-
-
-class Ack(NamedTuple):
-    """The answer to a report.
-
-    Attributes:
-        owner: The process that answers. When it changes, all that is not durable goes again.
-        received: The mark of what this process has received, this report included.
-        durable: The mark up to which that is in DynamoDB.
-        ends_soon: Whether so few tiles are pending that the image may end within a moment.
-        fault: Why this run takes no more reports, or None.
-        trouble: Why nothing becomes durable at present, or None.
-    """
-
-    owner: str
-    received: int
-    durable: int
-    ends_soon: bool
-    fault: RaytrackerError | None
-    trouble: RaytrackerError | None
-
-
-def ended_early(image_id: str, state: str) -> RaytrackerError:
-    """Returns what a report to a job that was cancelled or stopped raises."""
-    if state == "STOPPED":
-        return JobStopped(f"image {image_id!r} was stopped: too many of its tasks failed")
-    return JobCancelled(f"image {image_id!r} was cancelled; it takes no more reports")
 
 
 class Coordinator:
@@ -101,8 +46,16 @@ class Coordinator:
         table: The job table.
         flush_interval: Seconds between flushes, at least.
         max_wcu_per_second: Write capacity that the flushes use, at most, on average.
+        keep_for: Seconds that the item lives after its last write, which is repeated as long as
+            the image has not ended; None: for ever.
+        place: The node and process that this is, for people; empty: not told.
         clock: The module `time`, or a simulation of it.
         rng: Source of jitter; None: the module's.
+
+    Attributes:
+        owner: The owner as which it claims, and flushes.
+        moved: Whether another process has claimed the image since.
+        last_used: When somebody asked for the image, in monotonic seconds.
     """
 
     def __init__(
@@ -113,6 +66,8 @@ class Coordinator:
         *,
         flush_interval: float = 1.0,
         max_wcu_per_second: float = 25.0,
+        keep_for: float | None = KEEP_SECONDS,
+        place: str = "",
         clock: Clock = time,
         rng: random.Random | None = None,
     ) -> None:
@@ -121,34 +76,30 @@ class Coordinator:
         # One for each run that a process opens, not one for each process: a flush of an older run
         # that the network held back must not pass for one of the run that this process serves now.
         self.owner = uuid.uuid4().hex
+        self.moved = False
+        self.last_used = clock.monotonic()
         self._table = table
-        self._flush_interval = flush_interval
-        self._max_wcu_per_second = max_wcu_per_second
+        self._keep_for = keep_for
         self._clock = clock
-        self._jitter = (rng or random).uniform
 
         self._lock = threading.Lock()
         self._ledger: Ledger | None = None  # None until claimed
         self._early: list[Batch] = []  # what came before that
-        self._received = 0  # mark: rises with each report that told something new
-        self._durable = 0  # mark of the last acknowledged flush
-        self._state: str | None = None  # what the counts can't say
-        self._ended_durably = False
-        self._urgent = False
-        self._end_as: str | None = None  # CANCELLED or STOPPED, once somebody wants that
+        self._answers_as = self.owner
+        # Marks: each report that told something new has a number.
+        self._received = 0
+        self._durable = 0  # of the last acknowledged flush
+        self._urgent = self._sole = 0  # up to there it is to be flushed now, and soon
+        self._tentatives = Tentatives()
         self._fault: RaytrackerError | None = None
-        self._trouble: RaytrackerError | None = None
-        self.moved = False
+        self._trouble = Trouble(image_id, place, clock, (rng or random).uniform)
+        self._pacing = Pacing(flush_interval, max_wcu_per_second, keep_for, self.last_used)
+        self._rate = Rate()
 
-        self._seq = 0
+        self._ending = Ending(image_id)
+        self._settled_durably = False
         self._start_time: int | None = None
-        self._end_time: int | None = None
-        self._failures = 0
-        self._not_before = clock.monotonic()
-        self._last_write = self._not_before
-        self._interval = flush_interval
-        self._settled_at: deque[tuple[float, int]] = deque()
-        self.last_used = self._not_before
+        self._seq = 0
 
     # --- what reporters call; nothing here waits for the table ---
 
@@ -163,76 +114,93 @@ class Coordinator:
             UnknownRegion: The image has no such tile.
         """
         with self._lock:
-            self.last_used = self._clock.monotonic()
-            fault = self._fault or self._ended_early()
+            now = self.last_used = self._clock.monotonic()
+            ledger, ended = self._ledger, None
+            fault = self._fault or self._ending.early(ledger)
             if fault is None and batch:
-                if self._ledger is None:
+                if ledger is None:
                     self._early.append(batch)
                     self._received += 1
                 else:
-                    self._merge(self._ledger, batch)
-            self._urgent |= urgent and self._dirty()
+                    ended = self._take(ledger, batch)
+            if urgent:
+                self._urgent = self._received
+            due = self._due() if self._dirty() or ledger is None else None
             return Ack(
-                self.owner,
+                self._answers_as,
                 self._received,
                 self._durable,
-                self._ledger is not None and self._ends_soon(self._ledger),
+                ledger is not None and self._ends_soon(ledger),
+                0.0 if due is None else max(0.0, due - now),
+                ended,
                 fault,
-                self._trouble,
+                self._trouble.shown(),
             )
 
-    def end(self, state: str) -> None:
-        """Ends the job as it stands, as CANCELLED or STOPPED; `status` shows when it is durable.
+    def end(self, state: str | None) -> None:
+        """Ends the job; `status` shows when that is durable. One that has ended stays as it is.
 
-        A job that has ended stays as it is.
+        Args:
+            state: CANCELLED or STOPPED: as it stands. None: as its counts say, all being settled.
+
+        Raises:
+            RaytrackerError: It is to end as its counts say, and tiles are pending.
+            TableUnavailable: The same, and the item is not claimed yet: ask again.
         """
         with self._lock:
             self.last_used = self._clock.monotonic()
-            if not self._ended_durably:
-                self._end_as = self._end_as or state
+            if state is not None:
+                self._ending.ask_early(state)
+            elif self._ledger is not None:
+                self._ending.ask(self._ledger)
+            else:
+                raise self._trouble.shown() or TableUnavailable(
+                    f"image {self.image_id!r}: its item is not claimed yet"
+                )
 
-    def status(self) -> Progress | RaytrackerError:
-        """Returns how far the image has come, or why that cannot be told.
+    def status(self) -> Status:
+        """Returns how the image stands."""
+        with self._lock:
+            if not (self._fault or self._ending.durable):  # the item tells as much of an ended one
+                self.last_used = self._clock.monotonic()
+            progress = None if self._ledger is None else self._progress(self._ledger)
+            return Status(progress, self._fault, self._trouble.shown())
 
-        TableUnavailable, before the claim: ask again. Anything else ended this run, or keeps it
-        from being claimed.
+    def view(self) -> LedgerView:
+        """Returns a copy of the ledger."""
+        with self._lock:
+            ledger, fault, trouble = self._ledger, self._fault, self._trouble.shown()
+            if ledger is None:
+                return LedgerView(None, {}, fault, trouble)
+            tiles, reasons = ledger.tile_outcomes(), ledger.reasons()
+        return LedgerView(encode_outcomes(ledger.layout, tiles), reasons, fault, trouble)
+
+    # --- what the host calls, of its own accord ---
+
+    def tentative(self) -> list[Tentative]:
+        """Returns the errors that may not be final: whether they are is to be found out."""
+        with self._lock:
+            return list(self._open_errors())
+
+    def resolve(self, task: str, attempt: int, final: bool) -> None:
+        """Has an attempt's errors count, or forgets them.
+
+        Args:
+            task: The task's id, as in `Tentative`.
+            attempt: The attempt.
+            final: Whether Ray does not repeat it.
         """
         with self._lock:
-            if self._fault:
-                return self._fault
-            if not self._ended_durably:  # of an ended image the item tells as much
-                self.last_used = self._clock.monotonic()
-            if self._ledger is None:
-                return self._trouble or self._unclaimed()
-            return self._progress(self._ledger)
-
-    def view(self) -> tuple[bytes, dict[int, str]] | RaytrackerError:
-        """Returns what `Ledger.decode` makes the ledger of, or an error as `status` does."""
-        with self._lock:
-            if self._fault:
-                return self._fault
-            if self._ledger is None:
-                return self._trouble or self._unclaimed()
-            layout, tiles = self._ledger.layout, self._ledger.tile_outcomes()
-            reasons = self._ledger.reasons()
-        return encode_outcomes(layout, tiles), reasons
-
-    # --- what the host's thread calls ---
+            errors = self._open_errors().take(task, attempt)
+            if final and self._ledger is not None and not self._ending.closed:
+                for error in errors:
+                    spans = [(error.first, ERROR * error.count)]
+                    self._take(self._ledger, Batch(spans, {error.first: error.reason}, sole=True))
 
     def due(self) -> float | None:
         """Returns the monotonic time, in seconds, at which `step` has something to do, or None."""
         with self._lock:
-            if self._fault or self.moved:
-                return None
-            if self._failures or self._ledger is None:
-                return self._not_before
-            if not self._dirty():
-                if self._ended_durably:
-                    return None
-                return self._last_write + EXPIRY_SECONDS / 2  # or it would expire under us
-            if self._urgent or self._wants_end():
-                return self._not_before
-            return self._last_write + self._interval
+            return self._due()
 
     def step(self) -> None:
         """Claims the item, or flushes the ledger. Waits for the table; raises nothing."""
@@ -246,153 +214,154 @@ class Coordinator:
                 self._fault = err
         except OwnerMoved:
             self.moved = True
-        except TableUnavailable as err:
-            logger.info("image %s: %s; trying again", self.image_id, err)
-            backoff = FIRST_RETRY_SECONDS * 2 ** min(self._failures, 10)
-            self._retry_in(min(LONGEST_RETRY_SECONDS, backoff), trouble=None)
-        except TableError as err:
-            self._retry_in(REFUSED_RETRY_SECONDS, trouble=err)
-        except Exception as err:  # a defect of ours: show it, and keep the thread alive
-            logger.exception("image %s", self.image_id)
-            self._retry_in(
-                REFUSED_RETRY_SECONDS, trouble=TableError(f"{type(err).__name__}: {err}")
-            )
+        except Exception as err:
+            if not isinstance(err, RaytrackerError):  # a defect of ours must not end the thread
+                logger.exception("image %s", self.image_id)
+            with self._lock:
+                self._trouble.failed(err)
         else:
             with self._lock:
-                self._failures = 0
-                self._trouble = None
+                self._trouble.healed()
+        self._trouble.log()
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do: ended and durable, or ended by another run."""
         with self._lock:
-            return self.moved or self._fault is not None or self._ended_durably
+            return self.moved or self._fault is not None or self._ending.durable
 
     @property
-    def idle(self) -> bool:
+    def durable(self) -> bool:
         """Whether all that was received is durable."""
         with self._lock:
             return self._ledger is not None and not self._dirty()
 
-    # --- inside ---
+    @property
+    def idle(self) -> bool:
+        """Whether all that was received is durable, and nothing of it is still to be found out."""
+        with self._lock:
+            return self._ledger is not None and not (self._dirty() or self._open_errors())
+
+    # --- inside; all but claim and flush with the lock held ---
 
     def _claim(self) -> None:
-        job = self._table.claim(self.image_id, self.run, self.owner)
+        job = self._table.claim(self.image_id, self.run, self.owner, keep_for=self._keep_for)
         ledger = ledger_of(job)
         with self._lock:
             self._ledger = ledger
-            self._state = job.tracker_state
-            self._start_time, self._end_time = job.start_time, job.end_time
-            self._ended_durably = job.end_time is not None
-            if self._ended_durably:
-                self._end_as = None
-            self._last_write = self._clock.monotonic()
-            self._not_before = self._last_write
-            changed = False
-            if not self._state:
-                for batch in self._early:
-                    changed |= ledger.merge(batch.spans, batch.reasons)
+            self._start_time = job.start_time
+            self._ending.claimed(job)
+            self._settled_durably = ledger.settled
+            self._pacing.claimed(self._clock.monotonic())
+            before = self._received
+            late = [self._take_early(ledger, batch) for batch in self._early]
+            if any(late):
+                self._answers_as = uuid.uuid4().hex  # have them come again, to be told so
             self._early.clear()
             # Equal to what the item holds: then all that came before the claim is durable.
-            self._durable = 0 if changed else self._received
+            self._durable = 0 if self._received > before else self._received
 
     def _flush(self, ledger: Ledger) -> None:
         with self._lock:
+            now = int(self._clock.time() * 1000)
+            if self._ending.close(ledger, now):
+                self._received += 1  # what comes late must be held until this is durable
             # Mark, copy and counts under one lock: what is acknowledged is what was copied.
             mark = self._received
+            settled = ledger.settled
             tiles, reasons = ledger.tile_outcomes(), ledger.reasons()
             success, error = ledger.region_success, ledger.region_error
-            if not ledger.settled:
-                self._state = self._state or self._end_as
-            ends = ledger.settled or self._state is not None
-            now = int(self._clock.time() * 1000)
-            if ends and self._end_time is None:
-                self._end_time = now
-            until = self._end_time if self._end_time is not None else now
+            state, end_time, ends = self._ending.state, self._ending.end_time, self._ending.closed
+            until = now if end_time is None else end_time
             self._seq += 1  # numbers this payload: a delayed older one cannot land on it
-            self._urgent = False
-            flush = Flush(
-                region_success=success,
-                region_error=error,
-                ledger=b"",
-                errors=reasons,
-                state=self._state,
-                end_time=self._end_time,
-                processing_duration=max(0, until - (self._start_time or until)) // 1000,
-                expire_time=now // 1000 + EXPIRY_SECONDS,
-            )
-        encoded = encode_outcomes(ledger.layout, tiles)
-        started = self._clock.monotonic()
-        wcu = self._table.flush(
-            self.image_id, self.run, self.owner, self._seq, flush._replace(ledger=encoded)
+        flush = Flush(
+            region_success=success,
+            region_error=error,
+            ledger=encode_outcomes(ledger.layout, tiles),
+            errors=reasons,
+            state=state,
+            end_time=end_time,
+            processing_duration=max(0, until - (self._start_time or until)) // 1000,
+            expire_time=None if self._keep_for is None else int(now / 1000 + self._keep_for),
         )
+        started = self._clock.monotonic()
+        wcu = self._table.flush(self.image_id, self.run, self.owner, self._seq, flush)
         with self._lock:
             self._durable = mark
-            self._urgent &= self._received > mark  # who asked meanwhile has what he asked for
-            self._ended_durably = ends
-            if ends:
-                self._end_as = None
-            self._last_write = started
-            self._not_before = started
-            self._interval = max(self._flush_interval, wcu / self._max_wcu_per_second)
+            self._settled_durably, self._ending.durable = settled, ends
+            self._pacing.flushed(started, wcu)
 
-    def _merge(self, ledger: Ledger, batch: Batch) -> None:
+    def _take(self, ledger: Ledger, batch: Batch) -> JobEnded | None:
+        """Merges a batch, unless the ledger is closed; then returns what to answer to news."""
+        if self._ending.closed:
+            return ended_late(self.image_id) if ledger.is_news(batch.spans) else None
+        for error in batch.tentative:
+            ledger.layout.check(error.first, error.count)
         if ledger.merge(batch.spans, batch.reasons):
             self._received += 1
-            now = self._clock.monotonic()
             settled = ledger.tile_success + ledger.tile_error
-            if not self._settled_at or now - self._settled_at[-1][0] > RATE_WINDOW_SECONDS / 60:
-                self._settled_at.append((now, settled))
-            while now - self._settled_at[0][0] > RATE_WINDOW_SECONDS:
-                self._settled_at.popleft()
+            self._rate.add(self._clock.monotonic(), settled)
+        for error in batch.tentative:
+            self._tentatives.add(error)
+        if batch.sole:
+            self._sole = self._received
+        return None
+
+    def _take_early(self, ledger: Ledger, batch: Batch) -> JobEnded | None:
+        try:
+            return self._take(ledger, batch)
+        except UnknownRegion as err:  # nobody is left to be told
+            logger.error("image %s: a report is dropped: %s", self.image_id, err)
+            return None
+
+    def _open_errors(self) -> Tentatives:
+        if self._ending.closed or self._fault:
+            self._tentatives.clear()
+        elif self._ledger is not None:
+            self._tentatives.forget_told(self._ledger)
+        return self._tentatives
+
+    def _due(self) -> float | None:
+        if self._fault or self.moved or self._ending.durable:
+            return None
+        if self._trouble.retry_at is not None:
+            return self._trouble.retry_at
+        ledger = self._ledger
+        if ledger is None:
+            return self._pacing.last
+        if self._urgent > self._durable or self._ending.wanted(self._ledger):
+            return self._pacing.last
+        if ledger.settled and not self._settled_durably:
+            return self._pacing.last
+        times = [self._pacing.renewal]
+        if self._received > self._durable:
+            times.append(self._pacing.next(sole=self._sole > self._durable))
+        return min((at for at in times if at is not None), default=None)
 
     def _dirty(self) -> bool:
-        return self._received > self._durable or self._wants_end()
-
-    def _wants_end(self) -> bool:
-        ledger = self._ledger
-        settled = ledger is not None and ledger.settled
-        return (self._end_as is not None or settled) and not self._ended_durably
-
-    def _ended_early(self) -> RaytrackerError | None:
-        state = self._state or self._end_as
-        return None if state is None else ended_early(self.image_id, state)
-
-    def _unclaimed(self) -> RaytrackerError:
-        return TableUnavailable(f"image {self.image_id!r}: its item is not claimed yet")
-
-    def _retry_in(self, seconds: float, trouble: RaytrackerError | None) -> None:
-        with self._lock:
-            self._failures += 1
-            self._trouble = trouble
-            self._not_before = self._clock.monotonic() + seconds * self._jitter(0.5, 1.0)
-
-    def _rate(self, ledger: Ledger) -> float:
-        """Returns the tiles settled a second, of late."""
-        if not self._settled_at:
-            return 0.0
-        since, before = self._settled_at[0]
-        seconds = self._clock.monotonic() - since
-        settled = ledger.tile_success + ledger.tile_error
-        return (settled - before) / seconds if seconds > 0 else 0.0
+        return self._received > self._durable or self._ending.wanted(self._ledger)
 
     def _ends_soon(self, ledger: Ledger) -> bool:
-        pending = ledger.layout.tile_count - ledger.tile_success - ledger.tile_error
-        return pending <= max(SOON_TILES, self._rate(ledger) * SOON_SECONDS)
+        settled = ledger.tile_success + ledger.tile_error
+        rate = self._rate.per_second(self._clock.monotonic(), settled)
+        return ledger.layout.tile_count - settled <= max(SOON_TILES, rate * SOON_SECONDS)
 
     def _progress(self, ledger: Ledger) -> Progress:
         counted = JobItem(
             image_id=self.image_id,
+            end_time=self._ending.end_time,
             region_count=ledger.layout.region_count,
             region_success=ledger.region_success,
             region_error=ledger.region_error,
-            tracker_state=self._state,
+            tracker_ends=self._ending.by_itself,
+            tracker_state=self._ending.state,
         )
+        settled, trouble = ledger.tile_success + ledger.tile_error, self._trouble.shown()
         return Progress.of(
             ledger,
             status=counted.status,
             durable=not self._dirty(),
-            tiles_per_second=self._rate(ledger),
-            ended_early=self._state,
-            trouble=str(self._trouble) if self._trouble else None,
+            tiles_per_second=self._rate.per_second(self._clock.monotonic(), settled),
+            ended_early=self._ending.state,
+            trouble=str(trouble) if trouble else None,
         )

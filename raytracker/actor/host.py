@@ -19,13 +19,13 @@ import ray
 
 from ..errors import RaytrackerError
 from ..ray_runtime import in_local_mode
-from .coordinator import Ack, Batch, Coordinator
+from .coordinator import Coordinator
+from .messages import Ack, Batch, LedgerView, Status
 from .schedule import Schedule
 from .spec import Spec
 
 if TYPE_CHECKING:
     from ..job_table import JobTable
-    from ..progress import Progress
 
 LINGER_SECONDS = 10.0
 IDLE_SECONDS = 300.0
@@ -70,19 +70,23 @@ class ImageActor:
         """Serves the image, though there is nothing to report: it may want to be ended."""
         self._reschedule(spec.key, self._open(spec))
 
-    def end(self, spec: Spec, state: str) -> None:
-        """Ends the job as it stands; see `Coordinator.end`."""
-        coordinator = self._open(spec)
-        coordinator.end(state)
+    def end(self, spec: Spec, state: str | None) -> tuple[RaytrackerError | None]:
+        """Ends the job; see `Coordinator.end`. Returns what that raised."""
+        try:
+            coordinator = self._open(spec)
+            coordinator.end(state)
+        except RaytrackerError as err:
+            return (err,)
         self._reschedule(spec.key, coordinator)
+        return (None,)
 
-    def status(self, spec: Spec) -> Progress | RaytrackerError | None:
-        """Returns how far the image has come; None if it is not served here."""
+    def status(self, spec: Spec) -> Status | None:
+        """Returns how the image stands; None if it is not served here."""
         coordinator = self._hosted.get(spec.key)
         return coordinator.status() if coordinator else None
 
-    def view(self, spec: Spec) -> tuple[bytes, dict[int, str]] | RaytrackerError | None:
-        """Returns what `Ledger.decode` makes the ledger of; None if it is not served here."""
+    def view(self, spec: Spec) -> LedgerView | None:
+        """Returns a copy of the ledger; None if it is not served here."""
         coordinator = self._hosted.get(spec.key)
         return coordinator.view() if coordinator else None
 
@@ -101,7 +105,7 @@ class ImageActor:
     def hurry(self) -> bool:
         """Flushes what has been received, now; returns whether all of it is durable."""
         hosted = list(self._hosted.items())
-        late = [(key, one) for key, one in hosted if not (one.finished or one.idle)]
+        late = [(key, one) for key, one in hosted if not (one.finished or one.durable)]
         for key, coordinator in late:
             coordinator.report(Batch.of({}, {}), urgent=True)
             self._reschedule(key, coordinator)

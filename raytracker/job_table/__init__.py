@@ -2,13 +2,14 @@
 
 from .item import JobItem
 from .ledger_text import text_bytes
-from .runs import EXPIRY_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
+from .runs import EXPIRY_SECONDS, KEEP_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
 from .size import check_size
 from .table import JobTable, check_image_id
 
 __all__ = [
     "JobItem",
     "EXPIRY_SECONDS",
+    "KEEP_SECONDS",
     "Flush",
     "OwnerMoved",
     "RunTable",

@@ -48,6 +48,7 @@ class JobItem(DDBItem):
         tracker_ledger: The encoded outcomes of all tiles, as base64 text.
         tracker_errors: Tile number, as a string, to why it failed.
         tracker_state: CANCELLED or STOPPED, where the counts can't say it.
+        tracker_ends: False: a settled image ends when it is told to, not by itself.
         tracker_grid: JSON object: how the image was cut into tiles and regions.
         tracker_pool: The pool whose actor hosts the run, and how many actors that has.
     """
@@ -80,6 +81,7 @@ class JobItem(DDBItem):
     tracker_ledger: str | None = field(default=None, repr=False)
     tracker_errors: dict[str, str] | None = None
     tracker_state: str | None = None
+    tracker_ends: bool | None = None
     tracker_grid: str | None = None
     tracker_pool: str | None = None
 
@@ -130,6 +132,8 @@ class JobItem(DDBItem):
         if self.tracker_state == "STOPPED":
             return "FAILED"
         success, error = self.region_success or 0, self.region_error or 0
+        if self.tracker_ends is False and self.end_time is None:
+            return "IN_PROGRESS" if success + error else "STARTED"
         if self.region_count is not None and success + error >= self.region_count:
             if success >= self.region_count:
                 return "SUCCESS"

@@ -33,6 +33,7 @@ from .ledger_text import from_text, to_text
 from .size import check_size
 
 EXPIRY_SECONDS = 24 * 60 * 60  # as OSML's
+KEEP_SECONDS = 7 * 24 * 60 * 60.0  # as OSML's newest deployment
 _OUTGROWN = "finish it with the raytracker that began it, or restart it with larger tiles"
 
 
@@ -51,7 +52,7 @@ class Flush(NamedTuple):
         state: CANCELLED or STOPPED, which the counts can't say; else None.
         end_time: Epoch ms, once the job has ended; else None.
         processing_duration: Seconds from the start to now, or to the end.
-        expire_time: Epoch s.
+        expire_time: Epoch s; None: it stays as it is.
     """
 
     region_success: int
@@ -61,7 +62,7 @@ class Flush(NamedTuple):
     state: str | None
     end_time: int | None
     processing_duration: int
-    expire_time: int
+    expire_time: int | None
 
 
 class RunTable(DDBHelper):
@@ -128,13 +129,16 @@ class RunTable(DDBHelper):
                 return  # our first try got through
             raise ImageExists(_exists(job.image_id, self.table_name, err.old)) from err
 
-    def claim(self, image_id: str, run: str, owner: str) -> JobItem:
+    def claim(
+        self, image_id: str, run: str, owner: str, *, keep_for: float | None = KEEP_SECONDS
+    ) -> JobItem:
         """Makes a process the owner: from now on only its flushes pass.
 
         Args:
             image_id: The image.
             run: The run that the process belongs to.
             owner: The uuid of the process.
+            keep_for: Seconds that the item lives from now; None: its expiry stays as it is.
 
         Returns:
             The item as claimed; its ledger is what the owner starts from.
@@ -158,14 +162,12 @@ class RunTable(DDBHelper):
             "#run": "tracker_run",
             "#owner": "tracker_owner",
             "#seq": "tracker_seq",
-            "#expire": "expire_time",
         }
-        values: dict[str, Any] = {
-            ":run": run,
-            ":me": owner,
-            ":zero": 0,
-            ":expire": int(time.time()) + EXPIRY_SECONDS,
-        }
+        values: dict[str, Any] = {":run": run, ":me": owner, ":zero": 0}
+        sets = "#owner = :me, #seq = :zero"
+        if keep_for is not None:
+            names["#expire"], values[":expire"] = "expire_time", int(time.time() + keep_for)
+            sets += ", #expire = :expire"
         condition = "#run = :run AND attribute_not_exists(#owner)"
         if read.tracker_owner:
             condition = "#run = :run AND #owner = :read"
@@ -173,7 +175,7 @@ class RunTable(DDBHelper):
         try:
             written = self.conditional_update(
                 {"image_id": image_id},
-                "SET #owner = :me, #seq = :zero, #expire = :expire",
+                f"SET {sets}",
                 condition,
                 names,
                 values,
@@ -248,7 +250,7 @@ class RunTable(DDBHelper):
                 values[":owner"] = read.tracker_owner
             else:
                 condition += " AND attribute_not_exists(#owner)"
-        if not ledger.settled:
+        if not ledger.settled or read.tracker_state:
             names["#end"] = "end_time"
             removes.append("#end")
         try:
@@ -302,7 +304,6 @@ class RunTable(DDBHelper):
             "#ledger": "tracker_ledger",
             "#errors": "tracker_errors",
             "#duration": "processing_duration",
-            "#expire": "expire_time",
         }
         values: dict[str, Any] = {
             ":me": owner,
@@ -312,12 +313,14 @@ class RunTable(DDBHelper):
             ":ledger": to_text(what.ledger),
             ":errors": {str(tile): text for tile, text in what.errors.items()},
             ":duration": what.processing_duration,
-            ":expire": what.expire_time,
         }
         sets = (
             "#seq = :seq, #success = :success, #error = :error, #ledger = :ledger, "
-            "#errors = :errors, #duration = :duration, #expire = :expire"
+            "#errors = :errors, #duration = :duration"
         )
+        if what.expire_time is not None:
+            names["#expire"], values[":expire"] = "expire_time", what.expire_time
+            sets += ", #expire = :expire"
         if what.state is not None:
             names["#state"], values[":state"] = "tracker_state", what.state
             sets += ", #state = :state"

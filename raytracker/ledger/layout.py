@@ -97,6 +97,15 @@ class Layout:
         region, tile = divmod(number - self._first_tile[run], self.runs[run][1])
         return self._first_region[run] + region, tile
 
+    def check(self, first: int, count: int) -> None:
+        """Does nothing where the image has all of so many tiles.
+
+        Raises:
+            UnknownRegion: It has not.
+        """
+        if first < 0 or first + count > self.tile_count:
+            self.locate(first if first < 0 else first + count - 1)  # raises
+
     def regions(self) -> Iterator[range]:
         """Yields the tile numbers of each region, in order."""
         for (regions, size), first in zip(self.runs, self._first_tile, strict=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import LedgerError
 from .layout import Layout
@@ -86,7 +86,7 @@ class Ledger:
         """Whether no tile is pending."""
         return self.tile_success + self.tile_error == self.layout.tile_count
 
-    def merge(self, spans: Iterable[Span], reasons: Mapping[int, str]) -> bool:
+    def merge(self, spans: Sequence[Span], reasons: Mapping[int, str]) -> bool:
         """Merges reported outcomes, each the greater of what is known and what is new.
 
         Args:
@@ -97,15 +97,15 @@ class Ledger:
             Whether the ledger changed.
 
         Raises:
-            UnknownRegion: The image has no such tile; the spans before it are merged.
+            UnknownRegion: The image has no such tile; nothing is merged.
         """
+        for first, new in spans:
+            self.layout.check(first, len(new))
         changed = False
-        tiles, count = self._tiles, self.layout.tile_count
+        tiles = self._tiles
         try:
             for first, new in spans:
                 stop = first + len(new)
-                if first < 0 or stop > count:
-                    self.layout.locate(first if first < 0 else stop - 1)  # raises
                 known = tiles[first:stop]
                 joined = join(known, new)
                 if joined != known:
@@ -116,6 +116,24 @@ class Ledger:
             self._recount()  # a signal may come between tiles and their counts
             raise
         return self._merge_reasons(reasons) or changed
+
+    def is_news(self, spans: Iterable[Span]) -> bool:
+        """Returns whether merging these outcomes would change that of a tile.
+
+        Raises:
+            UnknownRegion: The image has no such tile.
+        """
+        for first, new in spans:
+            self.layout.check(first, len(new))
+            known = self._tiles[first : first + len(new)]
+            if join(known, new) != known:
+                return True
+        return False
+
+    def told(self, first: int, count: int) -> bool:
+        """Returns whether somebody told an error or a success of each of these tiles."""
+        known = self._tiles[first : first + count]
+        return _PENDING not in known and _RETURNED not in known
 
     def _count(self, first: int, known: bytearray, joined: bytes) -> None:
         """Moves the counts for a span of tiles that rose from `known` to `joined`."""

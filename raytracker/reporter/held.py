@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from ..actor import Ack, Batch, Spec
-from ..errors import RaytrackerError
+from ..errors import RaytrackerError, TableError
 from ..ledger import Outcomes, Span, clip_reason
 
 GAP_SECONDS = 0.5  # a call costs milliseconds of computing, in three processes
@@ -113,7 +113,7 @@ class Held:
             for number in durable.reasons:
                 if not self._outcomes[number]:
                     self._reasons.pop(number, None)
-        self.trouble = ack.trouble
+        self.trouble = ack.trouble if isinstance(ack.trouble, TableError) else None
         if ack.fault:
             self.give_up(ack.fault)
 

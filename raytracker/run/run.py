@@ -11,12 +11,12 @@ from typing import Any
 
 from ray.exceptions import RayError
 
-from ..actor import Spec, call
+from ..actor import LedgerView, Spec, Status, call
 from ..errors import (
     ActorUnavailable,
     JobVanished,
     RaytrackerError,
-    TableUnavailable,
+    TableError,
     TrackerSuperseded,
 )
 from ..job_table import JobItem, ledger_of
@@ -107,17 +107,23 @@ class Run:
         """Asks the actor, once it has what this process reported; None where only the item tells.
 
         Raises:
-            RaytrackerError: What ended this run.
+            RaytrackerError: What ended this run, or keeps it from being claimed.
         """
         self.deliver()
         deadline = time.monotonic() + CALL_SECONDS
-        while isinstance(answer := self.ask(method), TableUnavailable):
+        while True:
+            answer: Status | LedgerView | None = self.ask(method)
+            if answer is None:
+                return None
+            if answer.fault:
+                raise answer.fault
+            if answer[0] is not None:
+                return answer
+            if isinstance(answer.trouble, TableError):
+                raise answer.trouble
             if time.monotonic() >= deadline:
                 return None
             time.sleep(POLL_SECONDS)
-        if isinstance(answer, RaytrackerError):
-            raise answer
-        return answer
 
     def read(self) -> JobItem:
         """Returns the run's item.
@@ -145,8 +151,8 @@ class Run:
         """Returns how far the image has come; see `View.progress`."""
         status = self.look("status")
         if status is not None:
-            assert isinstance(status, Progress)
-            return status
+            assert isinstance(status.progress, Progress)
+            return status.progress
         item = self.read()
         return Progress.of(
             ledger_of(item), status=item.status, durable=True, ended_early=item.tracker_state
@@ -155,7 +161,7 @@ class Run:
     def ledger(self) -> Ledger:
         """Returns a copy of the ledger; see `View.ledger`."""
         view = self.look("view")
-        return ledger_of(self.read()) if view is None else Ledger.decode(*view)
+        return ledger_of(self.read()) if view is None else Ledger.decode(view.encoded, view.reasons)
 
     @contextmanager
     def mapping(self) -> Iterator[None]:

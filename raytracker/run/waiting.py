@@ -7,16 +7,14 @@ from contextlib import suppress
 
 import ray
 
-from ..actor import ended_early
+from ..actor import Status, ended_early
 from ..errors import (
     ActorUnavailable,
     ImageStalled,
-    RaytrackerError,
-    TableUnavailable,
+    TableError,
     WaitTimeout,
 )
 from ..job_table import JobItem, ledger_of
-from ..progress import Progress
 from ..ray_runtime import is_connected
 from .run import POLL_SECONDS, Run
 
@@ -48,11 +46,8 @@ class Wait:
             self._check_stall(status)
             time.sleep(POLL_SECONDS)
 
-    def _ended(self, status: Progress | RaytrackerError | None) -> JobItem | None:
-        if isinstance(status, RaytrackerError):
-            if not isinstance(status, TableUnavailable):
-                raise status
-        elif status is None:
+    def _ended(self, status: Status | None) -> JobItem | None:
+        if status is None:
             self._run.check_reachable()
             # No actor knows the image: the item alone says how it stands.
             if time.monotonic() >= self._read_at:
@@ -61,9 +56,14 @@ class Wait:
                 if item.end_time is not None:
                     return item
                 self._have_it_ended(item)
-        elif status.durable and (not status.tile_pending or status.ended_early):
+            return None
+        if status.fault:
+            raise status.fault
+        if _is_over(status):
             return self._run.read()
-        elif status.trouble:
+        if isinstance(status.trouble, TableError):
+            if status.progress is None:
+                raise status.trouble
             self._run.flush(FLUSH_SECONDS)  # raises what the trouble is, or finds it healed
         return None
 
@@ -77,12 +77,13 @@ class Wait:
             with suppress(ActorUnavailable):  # it is tried again
                 self._run.ask("open", start=True)
 
-    def _check_stall(self, status: Progress | RaytrackerError | None) -> None:
+    def _check_stall(self, status: Status | None) -> None:
         now = time.monotonic()
         if self._stall_timeout is None or now - self._looked < min(1.0, self._stall_timeout / 10):
             return
         self._looked = now
-        seen = (status.tile_success, status.tile_error) if isinstance(status, Progress) else None
+        progress = None if status is None else status.progress
+        seen = None if progress is None else (progress.tile_success, progress.tile_error)
         if seen != self._seen or self._run.maps or _something_runs():
             self._seen, self._since = seen, now
         elif now - self._since > self._stall_timeout and self._run.ledger().pending():
@@ -117,18 +118,27 @@ def end_early(run: Run, state: str, timeout: float) -> None:
     while True:
         # Told again until it shows: an actor that died meanwhile has forgotten it.
         run.ask("end", state, start=True)
-        status = run.ask("status")
-        if isinstance(status, RaytrackerError) and not isinstance(status, TableUnavailable):
-            raise status
-        if isinstance(status, Progress) and status.durable:
-            if status.ended_early:
-                fault = ended_early(run.image_id, status.ended_early)
-                run.fail(fault)
-            if status.ended_early or not status.tile_pending:
+        status: Status | None = run.ask("status")
+        if status is not None:
+            if status.fault:
+                raise status.fault
+            if isinstance(status.trouble, TableError) and status.progress is None:
+                raise status.trouble
+            if _is_over(status):
+                if status.progress is not None and (early := status.progress.ended_early):
+                    run.fail(ended_early(run.image_id, early))
                 return
         if time.monotonic() >= deadline:
             raise WaitTimeout(f"image {run.image_id!r}: not {state} after {timeout:g} s")
         time.sleep(POLL_SECONDS)
+
+
+def _is_over(status: Status) -> bool:
+    """Whether the image has ended, and that is durable."""
+    progress = status.progress
+    if progress is None:
+        return False
+    return progress.durable and progress.status not in ("STARTED", "IN_PROGRESS")
 
 
 def _something_runs() -> bool:

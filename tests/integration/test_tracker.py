@@ -64,16 +64,20 @@ def test_a_region_is_settled_when_its_tiles_are(job_table: JobTable) -> None:
 
 
 def test_a_late_success_replaces_an_error(job_table: JobTable) -> None:
-    """A retry that worked counts, whatever came before; an error after a success does not."""
+    """A retry that worked counts, until the image has ended; an error after a success does not."""
     tracker = ImageTracker.start("scene", regions=2, table=job_table)
     tracker.report(0, error=True, reason="first try")
-    tracker.report(1)
-    assert counts(tracker.wait(30)) == (2, 1, 1)
-    tracker.report(0)
-    tracker.report(1, error=True, reason="too late")
     tracker.flush()
-    job = job_table.get_image_request("scene")
-    assert (counts(job), job.status, tracker.failed()) == ((2, 2, 0), "SUCCESS", {})
+    assert job_table.get_image_request("scene").region_error == 1
+    tracker.report(0)
+    tracker.report(0, error=True, reason="too late")
+    tracker.report(1, error=True, reason="clouds")
+    job = tracker.wait(30)
+    assert (counts(job), tracker.failed()) == ((2, 1, 1), {1: "clouds"})
+    tracker.report(1)
+    tracker.flush()
+    assert job_table.get_image_request("scene") == job
+    assert tracker.failed() == {1: "clouds"}
 
 
 def test_with_a_retry_to_come_an_error_is_nothing_yet(job_table: JobTable) -> None:

@@ -13,10 +13,10 @@ from copy import deepcopy
 from typing import Any, Literal
 
 from raytracker.ddb import ConditionFailed, Written
-from raytracker.errors import TableError, TableUnavailable
+from raytracker.errors import CredentialsRefused, TableError, TableUnavailable
 from raytracker.job_table import JobTable
 
-Fate = Literal["ok", "lose_request", "lose_response", "hold_back", "refuse"]
+Fate = Literal["ok", "lose_request", "lose_response", "hold_back", "refuse", "refuse_credentials"]
 
 
 class SimulatedTable(JobTable):
@@ -85,6 +85,8 @@ class SimulatedTable(JobTable):
         fate = self.fates.popleft() if self.fates else "ok"
         if fate == "refuse":
             raise TableError("refused")
+        if fate == "refuse_credentials":
+            raise CredentialsRefused("expired")
         return fate
 
     def _meet(self, apply: Callable[[], Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from raytracker.actor.coordinator import Ack, Batch, Coordinator
+from raytracker.actor import Ack, Batch, Coordinator
 from raytracker.job_table import JobItem
 from raytracker.ledger import Layout
 from raytracker.progress import Progress
@@ -14,10 +14,11 @@ from tests.support.simulated_table import SimulatedClock, SimulatedTable
 class World:
     """A table with one started image of ten regions, and a clock."""
 
-    def __init__(self, regions: int | list[int] = 10) -> None:
+    def __init__(self, regions: int | list[int] = 10, *, ends: bool | None = None) -> None:
         self.table = SimulatedTable()
         self.clock = SimulatedClock()
-        self.table.start(JobItem(image_id="scene"), run="run", layout=Layout.of(regions))
+        job = JobItem(image_id="scene", tracker_ends=ends)
+        self.table.start(job, run="run", layout=Layout.of(regions))
         self.table.writes.clear()
 
     def open(self, run: str = "run", **options: Any) -> Coordinator:
@@ -37,6 +38,10 @@ class World:
         return JobItem.from_ddb(self.table.items["scene"])
 
 
+def ask(coordinator: Coordinator) -> Ack:
+    return coordinator.report(Batch.of({}, {}))
+
+
 def report(coordinator: Coordinator, *success: int, error: dict[int, str] | None = None) -> Ack:
     error = error or {}
     outcomes = dict.fromkeys(success, 2) | dict.fromkeys(error, 1)
@@ -44,6 +49,6 @@ def report(coordinator: Coordinator, *success: int, error: dict[int, str] | None
 
 
 def progress(coordinator: Coordinator) -> Progress:
-    status = coordinator.status()
-    assert isinstance(status, Progress)
+    status = coordinator.status().progress
+    assert status is not None
     return status

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raytracker import JobItem
-from raytracker.actor.coordinator import Batch, Coordinator
+from raytracker.actor import Batch, Coordinator
 from raytracker.ledger import Layout
 from raytracker.run import IfExists, begin, go_on
 from tests.support.simulated_table import SimulatedTable

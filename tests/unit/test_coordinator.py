@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from raytracker.actor.coordinator import LONGEST_RETRY_SECONDS, Ack, Batch
-from raytracker.errors import (
-    JobCancelled,
-    TableError,
-    TableUnavailable,
-)
-from raytracker.job_table import EXPIRY_SECONDS, ledger_of
+from raytracker.actor import Ack, Batch, Status
+from raytracker.actor.trouble import LONGEST_RETRY_SECONDS
+from raytracker.errors import TableError
+from raytracker.job_table import ledger_of
 from tests.support.world import World, progress, report
 
 
@@ -35,7 +32,7 @@ def test_a_report_before_the_claim_is_not_lost() -> None:
     coordinator = world.open()
     first, second = report(coordinator, 1), report(coordinator, 2)
     assert (first.received, second.received, second.durable) == (1, 2, 0)
-    assert isinstance(coordinator.status(), TableUnavailable)
+    assert coordinator.status() == Status(None, None, None)
     world.table.fates.extend(["lose_request"] * 5)
     world.serve(coordinator, until=60)
     assert progress(coordinator).region_success == 2
@@ -93,29 +90,6 @@ def test_a_delayed_older_flush_is_refused() -> None:
     assert world.item.region_success == 8
 
 
-def test_flushes_keep_their_interval() -> None:
-    """However many reports come, there is one flush an interval."""
-    world = World(1000)
-    coordinator = world.open()
-    coordinator.step()
-    for number in range(950):
-        report(coordinator, number)
-        world.serve(coordinator, until=0.01)
-    assert len(world.table.writes) - 1 == 9  # in 9.5 s
-
-
-def test_the_interval_grows_with_the_cost() -> None:
-    """A flush of 100 WCU is made each 4 s at 25 WCU a second."""
-    world = World(1000)
-    world.table.wcu = 100.0
-    coordinator = world.open(max_wcu_per_second=25)
-    coordinator.step()
-    for number in range(200):
-        report(coordinator, number)
-        world.serve(coordinator, until=0.1)
-    assert len(world.table.writes) - 1 == 5  # at 1, 5, 9, 13 and 17 s
-
-
 def test_an_urgent_report_is_flushed_at_once() -> None:
     """A caller that waits for durability does not wait for the interval."""
     world = World()
@@ -127,20 +101,17 @@ def test_an_urgent_report_is_flushed_at_once() -> None:
 
 
 def test_nothing_new_is_not_written() -> None:
-    """Repeated reports and idle time cost nothing until the item's expiry comes near."""
+    """Repeated reports, questions and idle time cost nothing."""
     world = World()
     coordinator = world.open()
     report(coordinator, 1)
     world.serve(coordinator, until=2)
     writes = len(world.table.writes)
-    report(coordinator, 1)
-    coordinator.report(Batch.of({1: 1}, {}), urgent=True)
-    world.serve(coordinator, until=EXPIRY_SECONDS / 2 - 10)
+    for _ in range(3):
+        report(coordinator, 1)
+        coordinator.report(Batch.of({1: 1}, {}), urgent=True)
+        world.serve(coordinator, until=3600)
     assert len(world.table.writes) == writes
-    expiry = world.item.expire_time
-    world.serve(coordinator, until=20)
-    assert len(world.table.writes) == writes + 1
-    assert world.item.expire_time > expiry
 
 
 def test_an_ended_image_is_left_to_expire() -> None:
@@ -179,56 +150,10 @@ def test_a_refusal_is_shown_and_heals() -> None:
     world.table.fates.append("refuse")
     world.serve(coordinator, until=2)
     assert isinstance(coordinator.report(Batch.of({}, {})).trouble, TableError)
-    assert progress(coordinator).trouble == "refused"
+    assert "refused" in str(progress(coordinator).trouble)
     world.serve(coordinator, until=30)
     assert coordinator.report(Batch.of({}, {})).trouble is None
     assert world.item.region_success == 1
-
-
-def test_cancel_ends_the_job_as_it_stands() -> None:
-    """Its counts stay, later reports are refused, and it is durable."""
-    world = World()
-    coordinator = world.open()
-    coordinator.step()
-    report(coordinator, 1, error={2: "clouds"})
-    coordinator.end("CANCELLED")
-    refused = report(coordinator, 3)
-    assert isinstance(refused.fault, JobCancelled)
-    assert not progress(coordinator).durable
-    world.serve(coordinator, until=0)
-    assert progress(coordinator).status == "CANCELLED"
-    assert progress(coordinator).durable
-    item = world.item
-    assert (item.status, item.region_success, item.region_error) == ("CANCELLED", 1, 1)
-    assert item.end_time is not None
-    again = world.open()
-    again.step()
-    assert isinstance(report(again, 3).fault, JobCancelled)
-
-
-def test_cancelling_an_ended_job_changes_nothing() -> None:
-    """A job that has ended stays what it is."""
-    world = World(2)
-    coordinator = world.open()
-    report(coordinator, 0, 1)
-    world.serve(coordinator)
-    writes = len(world.table.writes)
-    coordinator.end("CANCELLED")
-    world.serve(coordinator)
-    assert world.item.status == "SUCCESS"
-    assert len(world.table.writes) == writes
-
-
-def test_a_late_success_corrects_an_ended_job() -> None:
-    """A retry that worked after all: the counts follow, the time of the end stays."""
-    world = World(2)
-    coordinator = world.open()
-    report(coordinator, 0, error={1: "clouds"})
-    world.serve(coordinator, until=1)
-    ended = world.item.end_time
-    report(coordinator, 1)
-    world.serve(coordinator, until=5)
-    assert (world.item.status, world.item.end_time) == ("SUCCESS", ended)
 
 
 def test_a_defect_of_ours_does_not_kill_the_thread(caplog: pytest.LogCaptureFixture) -> None:

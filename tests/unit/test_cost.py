@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raytracker.actor.coordinator import Batch, Coordinator
+from raytracker.actor import Batch, Coordinator
 from raytracker.cost import Writes, estimate
 from raytracker.errors import InvalidEstimate, InvalidLayout
 from raytracker.job_table import JobItem

@@ -7,8 +7,7 @@ import threading
 import pytest
 
 from raytracker import JobTable
-from raytracker.actor import Spec
-from raytracker.actor.coordinator import Ack, Batch
+from raytracker.actor import Ack, Batch, Spec
 from raytracker.actor.host import LINGER_SECONDS
 from raytracker.ledger import ERROR, SUCCESS, Outcome, Outcomes, Span
 from raytracker.reporter import Reporter
@@ -22,13 +21,13 @@ def test_the_actor_is_asked_while_it_lingers(flush_interval: float) -> None:
     held.add([(0, SUCCESS)], {})
     batch, nothing_new = held.take(), Batch.of({}, {})
     for _ in range(20):
-        held.acknowledge(Ack("owner", 1, 0, False, None, None), batch)
+        held.acknowledge(Ack("owner", 1, 0, False, 0.0, None, None, None), batch)
         held.send_at = 100.0
         due = held.due()
         assert due is not None
         assert 100 < due < 100 + LINGER_SECONDS
         batch = nothing_new
-    held.acknowledge(Ack("owner", 1, 1, False, None, None), nothing_new)
+    held.acknowledge(Ack("owner", 1, 1, False, 0.0, None, None, None), nothing_new)
     assert held.due() is None
 
 

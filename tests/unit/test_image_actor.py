@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from raytracker import JobItem
-from raytracker.actor import ImageActor, Spec
+from raytracker.actor import Ack, Batch, ImageActor, Spec
 from raytracker.actor import host as hosting
-from raytracker.actor.coordinator import Ack, Batch
 from raytracker.errors import TrackerSuperseded
 from raytracker.ledger import Layout
 from tests.support.simulated_table import SimulatedTable

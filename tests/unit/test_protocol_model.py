@@ -7,13 +7,14 @@ reorders requests; no Ray, no network, simulated time. The oracle knows what was
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from raytracker.actor import Spec
-from raytracker.actor.coordinator import Ack, Coordinator
+from raytracker.actor import Ack, Coordinator, Spec
+from raytracker.errors import RaytrackerError
 from raytracker.job_table import JobItem, ledger_of
 from raytracker.ledger import Layout, Outcome
 from raytracker.reporter.held import Held
@@ -26,8 +27,9 @@ FATES = st.sampled_from(["ok", "ok", "ok", "lose_request", "lose_response", "hol
 class Protocol(RuleBasedStateMachine):
     """One image; one run at a time that counts, and leftovers of the runs before."""
 
-    @initialize(sizes=st.lists(st.integers(1, 3), min_size=1, max_size=4))
-    def start(self, sizes: list[int]) -> None:
+    @initialize(sizes=st.lists(st.integers(1, 3), min_size=1, max_size=4), ends=st.booleans())
+    def start(self, sizes: list[int], ends: bool) -> None:
+        self.job = JobItem(image_id="scene", tracker_ends=ends)
         self.table = SimulatedTable()
         self.clock = SimulatedClock()
         self.layout = Layout.of(sizes)
@@ -35,10 +37,12 @@ class Protocol(RuleBasedStateMachine):
         self.runs = self.takeovers = 0
         self.coordinators: list[Coordinator] = []
         self.reporters: list[Held] = []
-        self.table.start(JobItem(image_id="scene"), run=self._new_run(), layout=self.layout)
+        self.table.start(self.job, run=self._new_run(), layout=self.layout)
         # The oracle: the rank of the best outcome reported.
         self.known = bytearray(self.layout.tile_count)
         self.seen = bytes(self.layout.tile_count)  # the item at the last look
+        self.late: set[tuple[int, int]] = set()  # tiles and ranks that were answered to be late
+        self.told_to_end = self.ended = False
         self._open()
 
     def _new_run(self) -> str:
@@ -102,13 +106,29 @@ class Protocol(RuleBasedStateMachine):
             held.send_all_again()
             return None
         before = [RANK[held.outcomes[number]] for number in range(self.layout.tile_count)]
+        current = held.spec.run == str(self.runs)
+        if ack.ended and current:
+            self.late |= {
+                (n, RANK[o]) for first, span in batch.spans for n, o in enumerate(span, first)
+            }
         held.acknowledge(ack, batch)
-        if not ack.fault and held.spec.run == str(self.runs):
+        if not ack.fault and current:
             tiles = self._tiles()
             for number, outcome in enumerate(before):
-                if not held.outcomes[number]:
-                    assert tiles[number] >= outcome, f"tile {number} let go, and not durable"
+                if not held.outcomes[number] and tiles[number] < outcome:
+                    assert (number, outcome) in self.late, f"tile {number} let go, and not durable"
+                    assert self._has_ended(), f"tile {number} said to be late, and is not"
         return ack
+
+    @rule()
+    def tell_to_end(self) -> None:
+        """The driver ends what does not end by itself."""
+        with suppress(RaytrackerError):
+            self.coordinators[-1].end(None)
+            self.told_to_end = True
+
+    def _has_ended(self) -> bool:
+        return "end_time" in self.table.items["scene"]
 
     @rule(data=st.data(), fates=st.lists(FATES, min_size=1, max_size=2))
     def step(self, data: st.DataObject, fates: list[str]) -> None:
@@ -157,18 +177,21 @@ class Protocol(RuleBasedStateMachine):
         except Exception:
             self.table.resume(read, run, redrive=redrive)
         # What the reporters of the old run hold is not of this run: its tasks run again.
-        self.known = bytearray(self._tiles())
-        self.seen = bytes(self.known)
-        self._open()
+        self._begin_again(self._tiles())
 
     @precondition(lambda self: self.runs < 3)
     @rule()
     def restart(self) -> None:
         read = JobItem.from_ddb(self.table.items["scene"])
         run = self._new_run()
-        self.table.start(JobItem(image_id="scene"), run=run, layout=self.layout, replacing=read)
-        self.known = bytearray(self.layout.tile_count)
-        self.seen = bytes(self.known)
+        self.table.start(self.job, run=run, layout=self.layout, replacing=read)
+        self._begin_again(bytes(self.layout.tile_count))
+
+    def _begin_again(self, tiles: bytes) -> None:
+        self.known, self.seen = bytearray(tiles), tiles
+        self.late.clear()
+        self.ended = self._has_ended()
+        self.told_to_end = False
         self._open()
 
     @invariant()
@@ -180,12 +203,14 @@ class Protocol(RuleBasedStateMachine):
         assert all(a >= b for a, b in zip(tiles, self.seen, strict=True)), (
             "was durable, and is gone"
         )
-        self.seen = tiles
+        assert not self.ended or self._has_ended(), "had ended, and has not"
+        assert not self.ended or tiles == self.seen, "changed after its end"
+        self.seen, self.ended = tiles, self._has_ended()
         item = self.table.items["scene"]
         ledger = ledger_of(JobItem.from_ddb(item))
         assert item["region_success"] == ledger.region_success
         assert item["region_error"] == ledger.region_error
-        assert ("end_time" in item) <= ledger.settled
+        assert self.ended <= ledger.settled
 
     def teardown(self) -> None:
         """The network heals; every process does what is left to do; the item is right."""
@@ -199,6 +224,8 @@ class Protocol(RuleBasedStateMachine):
                     coordinator.step()
             self.nothing_is_invented_or_lost()
             newest = self.coordinators[-1]
+            if self.told_to_end:
+                self.tell_to_end()  # again until it shows
             for held in self.reporters[-2:]:
                 if newest.moved:
                     self._open()
@@ -207,9 +234,10 @@ class Protocol(RuleBasedStateMachine):
             self.clock.now += 2
         assert not any(held.outcomes for held in self.reporters[-2:]), "held for ever"
         item = self.table.items["scene"]
-        assert self._tiles() == bytes(self.known)
+        for number, (found, known) in enumerate(zip(self._tiles(), self.known, strict=True)):
+            assert found == known or (self.ended and (number, known) in self.late)
         if Outcome.PENDING not in self.known:
-            assert item["end_time"]
+            assert self.ended or not (self.job.tracker_ends or self.told_to_end)
             assert item["region_success"] + item["region_error"] == item["region_count"]
 
 

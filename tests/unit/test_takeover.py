@@ -96,7 +96,7 @@ def test_two_runs_of_one_process_have_two_owners() -> None:
     world.table.deliver()
     assert world.item.region_success == 0
     world.serve(old, until=5)
-    assert isinstance(old.status(), TrackerSuperseded)
+    assert isinstance(old.status().fault, TrackerSuperseded)
     assert isinstance(report(old, 8).fault, TrackerSuperseded)
     assert old.due() is None
 
@@ -123,7 +123,7 @@ def test_a_superseded_process_that_starts_again_claims_nothing() -> None:
     coordinator = world.open()
     report(coordinator, 1)
     world.serve(coordinator, until=5)
-    assert isinstance(coordinator.status(), TrackerSuperseded)
+    assert isinstance(coordinator.status().fault, TrackerSuperseded)
     assert world.item.tracker_owner is None
 
 
@@ -152,7 +152,7 @@ def test_a_resume_goes_on_from_the_item() -> None:
     report(new, *range(3, 10), 0)
     report(old, 0)
     world.serve(old, until=2)
-    assert isinstance(old.status(), TrackerSuperseded)
+    assert isinstance(old.status().fault, TrackerSuperseded)
     world.serve(new, until=2)
     assert (world.item.region_success, world.item.region_error) == (9, 1)
     assert world.item.end_time is not None
