@@ -52,7 +52,7 @@ class TableError(RaytrackerError):
 
 
 class CredentialsRefused(TableError):
-    """DynamoDB refuses the credentials; others may have come by the next try."""
+    """AWS does not accept these credentials, or there are none; the next request looks anew."""
 
 
 class TableUnavailable(RaytrackerError):
@@ -90,10 +90,6 @@ class JobStopped(JobCancelled):
     """More tasks failed than were tolerated; the job has ended and takes no more reports."""
 
 
-class JobEnded(RaytrackerError):
-    """The image has ended, and what is reported since then is not counted; a redrive betters it."""
-
-
 class ImageStalled(RaytrackerError):
     """Nothing runs and nothing is reported any more, but regions are pending."""
 
@@ -123,10 +119,6 @@ class UnknownRegion(RaytrackerError, LookupError):
 
 class RayNotInitialized(RaytrackerError):
     """Ray is not running in this process; raytracker never starts it by itself."""
-
-
-class ForkedProcess(RaytrackerError):
-    """A process that was forked from a connected one has its parent's connection, and none."""
 
 
 class ActorUnavailable(RaytrackerError):

@@ -6,36 +6,39 @@ from base64 import b64decode
 from decimal import Decimal
 from typing import Any
 
-from ..errors import RaytrackerError, TableError, TableUnavailable
+from ..errors import CredentialsRefused, RaytrackerError, TableError, TableUnavailable
 
-# Refusals that stay until somebody changes rights, credentials, the table or the item.
-_PERMANENT = {
-    "AccessDenied",
-    "AccessDeniedException",
+# What AWS says of credentials that it does not accept; they stay so until somebody renews them.
+_CREDENTIALS = {
     "AuthFailure",
     "ExpiredToken",
     "ExpiredTokenException",
     "IncompleteSignature",
     "IncompleteSignatureException",
     "InvalidClientTokenId",
+    "InvalidIdentityToken",
     "InvalidSignatureException",
-    "ItemCollectionSizeLimitExceededException",
     "MissingAuthenticationToken",
     "MissingAuthenticationTokenException",
     "NotAuthorized",
     "OptInRequired",
-    "ResourceNotFoundException",
-    "SerializationException",
     "SignatureDoesNotMatch",
     "SubscriptionRequiredException",
+    "UnrecognizedClientException",
+}
+_RIGHTS = {"AccessDenied", "AccessDeniedException"}
+# Other refusals that stay until somebody changes the table or the item.
+_PERMANENT = {
+    "ItemCollectionSizeLimitExceededException",
+    "ResourceNotFoundException",
+    "SerializationException",
     "TableNotFoundException",
     "UnknownOperationException",
-    "UnrecognizedClientException",
     "ValidationError",
     "ValidationException",
 }
 _NO_TABLE = {"ResourceNotFoundException", "TableNotFoundException"}
-_CREDENTIALS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_SET_THEM = "renew them, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 # DynamoDB says ValidationException for all of these; only its text tells them apart. The wordings
 # are AWS's, DynamoDB Local's and moto's.
 _TOO_LARGE = ("maximum allowed size",)
@@ -117,8 +120,9 @@ def translate(err: BaseException, table_name: str) -> RaytrackerError:
         table_name: The table that was spoken to.
 
     Returns:
-        ConditionFailed; or TableError if the same request will be refused again; else
-        TableUnavailable. Each has one line of text that names the table and, if known, the cure.
+        ConditionFailed; or TableError if the same request will be refused again, as
+        CredentialsRefused where other credentials are the cure; else TableUnavailable. Each has one
+        line of text that names the table and, if known, the cure.
     """
     from botocore import exceptions as boto
 
@@ -129,8 +133,12 @@ def translate(err: BaseException, table_name: str) -> RaytrackerError:
 
     cure = None
     if isinstance(err, (boto.NoCredentialsError, boto.PartialCredentialsError)):
-        cure = f"AWS credentials are missing or incomplete; {_CREDENTIALS}"
-    elif isinstance(err, boto.NoRegionError):
+        what = f"AWS credentials are missing or incomplete; {_SET_THEM}"
+        return CredentialsRefused(f"table {table_name}: {what}")
+    if isinstance(err, _without_credentials()):
+        what = f"no AWS credentials: {type(err).__name__}: {_line(err)}; {_SET_THEM}"
+        return CredentialsRefused(f"table {table_name}: {what}")
+    if isinstance(err, boto.NoRegionError):
         cure = "no AWS region; set AWS_DEFAULT_REGION or pass region_name"
     elif isinstance(err, boto.HTTPClientError):
         return TableUnavailable(f"table {table_name}: DynamoDB does not answer: {_line(err)}")
@@ -138,14 +146,11 @@ def translate(err: BaseException, table_name: str) -> RaytrackerError:
         err,
         (
             boto.ParamValidationError,
-            boto.ProfileNotFound,
             boto.ConfigNotFound,
             boto.ConfigParseError,
+            boto.EndpointProviderError,
             boto.InvalidConfigError,
             boto.InvalidRegionError,
-            boto.SSOError,
-            boto.TokenRetrievalError,
-            boto.UnknownCredentialError,
             # boto3's serializer, on a value that DynamoDB has no type for; and a malformed endpoint
             ArithmeticError,
             TypeError,
@@ -158,13 +163,45 @@ def translate(err: BaseException, table_name: str) -> RaytrackerError:
     return TableUnavailable(f"table {table_name}: {type(err).__name__}: {_line(err)}")
 
 
+def other_credentials_may_help(err: BaseException) -> bool:
+    """Whether the same request, with credentials looked for anew, may succeed.
+
+    So it is also where rights are missing: the role of the machine may be another by now.
+
+    Args:
+        err: What boto3 raised.
+    """
+    from botocore import exceptions as boto
+
+    if isinstance(err, boto.ClientError):  # of DynamoDB, or of who hands out the credentials
+        return err.response.get("Error", {}).get("Code") in _CREDENTIALS | _RIGHTS
+    missing = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError)
+    return isinstance(err, (*missing, *_without_credentials()))
+
+
+def _without_credentials() -> tuple[type[BaseException], ...]:
+    """What botocore raises where the credentials that it is told of cannot be had."""
+    from botocore import exceptions as boto
+
+    return (
+        boto.ProfileNotFound,
+        boto.SSOError,
+        boto.TokenRetrievalError,
+        boto.UnknownCredentialError,
+        getattr(boto, "LoginError", boto.SSOError),  # not in older ones
+    )
+
+
 def _translate_answer(err: Any, table_name: str) -> RaytrackerError:
     error = err.response.get("Error", {})
     code, text = str(error.get("Code", "unknown error")), _line(error.get("Message", ""))
     if code == "ConditionalCheckFailedException":
         message = f"table {table_name}: the condition of {err.operation_name} does not hold"
         return ConditionFailed(message, _old_item(err.response))
-    if code not in _PERMANENT:
+    if code in _CREDENTIALS:
+        what = f"AWS does not accept these credentials; {_SET_THEM} ({code}: {text})"
+        return CredentialsRefused(f"table {table_name}: {what}")
+    if code not in _RIGHTS | _PERMANENT:
         return TableUnavailable(f"table {table_name}: {code}: {text}")
 
     lower = text.lower()
@@ -177,12 +214,10 @@ def _translate_answer(err: Any, table_name: str) -> RaytrackerError:
             "it has another key than a job table's, which is image_id (a string) alone; "
             f"use another table, or make one: `raytracker table create NAME` ({text})"
         )
-    elif code.startswith("AccessDenied"):
+    elif code in _RIGHTS:
         what = f"these credentials may not do {err.operation_name}; grant it ({text})"
-    elif code.startswith(("Validation", "Serialization", "Unknown", "ItemCollection")):
-        what = f"{err.operation_name} was refused: {code}: {text}"
     else:
-        what = f"AWS does not accept these credentials; {_CREDENTIALS} ({code}: {text})"
+        what = f"{err.operation_name} was refused: {code}: {text}"
     return TableError(f"table {table_name}: {what}")
 
 

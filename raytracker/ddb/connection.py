@@ -3,21 +3,19 @@
 Two clients, for two callers. `client` and `table` are boto3's resources, as OSML's callers know
 them. `writer` is for writes that their caller repeats until they are durable: one attempt, short
 time-outs, safe to use from many threads.
-
-boto3 is imported at first use, so that importing raytracker stays quick.
 """
 
 from __future__ import annotations
 
 import copy
-import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from .answers import restore_binary, to_python, translate
+from .answers import other_credentials_may_help, to_python, translate
+from .clients import Clients, shared_clients
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBServiceResource
@@ -28,9 +26,6 @@ else:
 _Connection = TypeVar("_Connection", bound="TableConnection")
 
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
-
-# Clients are built one at a time: boto3's loaders are not safe to use from two threads at once.
-_building = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -49,13 +44,16 @@ class Written:
 class TableConnection:
     """One DynamoDB table, with reads and conditional writes that say what to make of an error.
 
-    It pickles as its settings; each process and each copy builds clients of its own.
+    It pickles as its settings; each process makes clients of its own, which its tables share.
 
     Args:
         table_name: Name of the table.
         endpoint_url: Where DynamoDB answers; None: as boto3 finds it.
         region_name: AWS region; None: as boto3 finds it.
     """
+
+    _kept: Clients | None = None
+    _own: tuple[Clients, DynamoDBServiceResource, Table] | None = None
 
     def __init__(
         self, table_name: str, endpoint_url: str | None = None, region_name: str | None = None
@@ -76,61 +74,61 @@ class TableConnection:
         Raises:
             TableError: boto3 finds no region.
         """
+        clients = self._clients
         try:
-            writer = self.writer
+            found = clients.writer.meta
         except Exception as err:
             raise translate(err, self.table_name) from err
         table = copy.copy(self)
-        table.region_name = writer.meta.region_name
-        if not (urlsplit(writer.meta.endpoint_url).hostname or "").endswith(_AWS_HOSTS):
-            table.endpoint_url = writer.meta.endpoint_url
-        table.writer = writer  # a client takes a tenth of a second and some megabytes
+        table.region_name = found.region_name
+        if not (urlsplit(found.endpoint_url).hostname or "").endswith(_AWS_HOSTS):
+            table.endpoint_url = found.endpoint_url
+        table._kept = clients  # they are what a table of these settings would make
         return table
 
     def __getstate__(self) -> dict[str, Any]:
-        clients = {"client", "table", "writer"}
-        return {name: value for name, value in self.__dict__.items() if name not in clients}
+        made = ("_kept", "_own")
+        return {name: value for name, value in self.__dict__.items() if name not in made}
 
-    def _resource(self, **config: Any) -> DynamoDBServiceResource:
-        import boto3
-        from botocore.config import Config
+    @property
+    def _clients(self) -> Clients:
+        # Kept, so that a change of the environment is not seen in the midst of a run.
+        if self._kept is None or not self._kept.usable:
+            self._kept = shared_clients(self.endpoint_url, self.region_name)
+        return self._kept
 
-        with _building:
-            session = boto3.Session(region_name=self.region_name)
-            resource: DynamoDBServiceResource = session.resource(
-                "dynamodb", endpoint_url=self.endpoint_url, config=Config(**config)
-            )
-        # Before boto3's own handler, which turns the attributes into Python's types.
-        resource.meta.client.meta.events.register_first("after-call.dynamodb", _restore_binary)
-        return resource
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Lends the clients for one request; if it is refused for credentials, they are dropped."""
+        clients = self._clients
+        try:
+            yield
+        except Exception as err:
+            if other_credentials_may_help(err):
+                clients.drop()
+            raise
 
-    @cached_property
+    @property
     def client(self) -> DynamoDBServiceResource:
         """boto3's service resource for DynamoDB (OSML's name for it), with botocore's retries."""
-        return self._resource(
-            retries={"max_attempts": 3, "mode": "standard"},
-            max_pool_connections=50,
-            connect_timeout=5,
-            read_timeout=20,
-        )
+        return self._resources()[1]
 
-    @cached_property
+    @property
     def table(self) -> Table:
         """boto3's Table."""
-        return self.client.Table(self.table_name)
+        return self._resources()[2]
 
-    @cached_property
+    def _resources(self) -> tuple[Clients, DynamoDBServiceResource, Table]:
+        clients, own = self._clients, self._own
+        if own is None or own[0] is not clients:
+            resource = clients.resource()
+            own = self._own = (clients, resource, resource.Table(self.table_name))
+        return own
+
+    @property
     def writer(self) -> Any:
         """A thread-safe client that takes Python values, tries once and gives up after 2 s."""
-        return self._resource(
-            # The caller repeats; botocore's retries would hold its thread for minutes.
-            retries={"total_max_attempts": 1},
-            parameter_validation=False,  # a quarter of a write's computing; DynamoDB checks again
-            max_pool_connections=16,
-            connect_timeout=2,
-            read_timeout=2,
-            tcp_keepalive=True,
-        ).meta.client
+        return self._clients.writer
 
     def conditional_put(
         self,
@@ -207,13 +205,14 @@ class TableConnection:
         if values:
             request["ExpressionAttributeValues"] = dict(values)
         try:
-            response: dict[str, Any] = getattr(self.writer, operation)(
-                TableName=self.table_name,
-                ConditionExpression=condition,
-                ReturnConsumedCapacity="TOTAL",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                **request,
-            )
+            with self.asking():
+                response: dict[str, Any] = getattr(self.writer, operation)(
+                    TableName=self.table_name,
+                    ConditionExpression=condition,
+                    ReturnConsumedCapacity="TOTAL",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **request,
+                )
         except Exception as err:
             raise translate(err, self.table_name) from err
         return response
@@ -232,14 +231,11 @@ class TableConnection:
             TableUnavailable: The same request may succeed later.
         """
         try:
-            response = self.writer.get_item(
-                TableName=self.table_name, Key=dict(key), ConsistentRead=True
-            )
+            with self.asking():
+                response = self.writer.get_item(
+                    TableName=self.table_name, Key=dict(key), ConsistentRead=True
+                )
         except Exception as err:
             raise translate(err, self.table_name) from err
         item = response.get("Item")
         return None if item is None else dict(to_python(item))
-
-
-def _restore_binary(parsed: Any, **_: Any) -> None:
-    restore_binary(parsed)

@@ -82,7 +82,8 @@ class DDBHelper(TableConnection):
 
     def get_ddb_item(self, ddb_item: DDBItem) -> dict[str, Any]:
         """Read the item with this item's key, consistently; {} if there is none."""
-        response = self.table.get_item(Key=self.get_keys(ddb_item), ConsistentRead=True)
+        with self.asking():
+            response = self.table.get_item(Key=self.get_keys(ddb_item), ConsistentRead=True)
         return dict(self.convert_decimal(response.get("Item", {})))
 
     def put_ddb_item(
@@ -94,7 +95,8 @@ class DDBHelper(TableConnection):
             boto3's response.
         """
         request = _condition(condition_expression or ddb_item.ddb_key.condition)
-        return dict(self.table.put_item(Item=ddb_item.to_put(), **request))
+        with self.asking():
+            return dict(self.table.put_item(Item=ddb_item.to_put(), **request))
 
     def batch_write_items(
         self, ddb_items: list[Any], max_retries: int = 500, max_delay: float = 8
@@ -123,7 +125,8 @@ class DDBHelper(TableConnection):
                 longest = min(max_delay, _FIRST_DELAY * 2.0 ** min(attempt - 1, 32))
                 time.sleep(random.uniform(0, longest))
             try:
-                response = self.client.batch_write_item(RequestItems=pending)
+                with self.asking():
+                    response = self.client.batch_write_item(RequestItems=pending)
             except Exception as err:
                 heals = isinstance(translate(err, self.table_name), TableUnavailable)
                 if not heals or attempt == max_retries:
@@ -144,7 +147,8 @@ class DDBHelper(TableConnection):
         Returns:
             boto3's response.
         """
-        return dict(self.table.delete_item(Key=self.get_keys(ddb_item)))
+        with self.asking():
+            return dict(self.table.delete_item(Key=self.get_keys(ddb_item)))
 
     def update_ddb_item(
         self,
@@ -175,13 +179,14 @@ class DDBHelper(TableConnection):
             raise DDBUpdateException(
                 f"table {self.table_name}: the update of {self.get_keys(ddb_item)} sets nothing"
             )
-        response = self.table.update_item(
-            Key=self.get_keys(ddb_item),
-            UpdateExpression=update_exp,
-            ExpressionAttributeValues=update_attr,
-            ReturnValues="ALL_NEW",
-            **request,
-        )
+        with self.asking():
+            response = self.table.update_item(
+                Key=self.get_keys(ddb_item),
+                UpdateExpression=update_exp,
+                ExpressionAttributeValues=update_attr,
+                ReturnValues="ALL_NEW",
+                **request,
+            )
         return dict(self.convert_decimal(response["Attributes"]))
 
     def query_items(self, ddb_item: DDBItem) -> list[dict[str, Any]]:
@@ -195,7 +200,8 @@ class DDBHelper(TableConnection):
         }
         items: list[dict[str, Any]] = []
         while True:
-            response = self.table.query(**request)
+            with self.asking():
+                response = self.table.query(**request)
             items.extend(self.convert_decimal(response["Items"]))
             if "LastEvaluatedKey" not in response:
                 return items

@@ -30,10 +30,11 @@ def create_job_table(table: TableConnection) -> None:
     """
     name = table.table_name
     try:
-        client = table.client.meta.client
-        _create_if_missing(client, name)
-        _check_key(client.describe_table(TableName=name)["Table"], name)
-        _enable_ttl(client, name)
+        with table.asking():
+            client = table.client.meta.client
+            _create_if_missing(client, name)
+            _check_key(client.describe_table(TableName=name)["Table"], name)
+            _enable_ttl(client, name)
     except Exception as err:
         raise translate(err, name) from err
 

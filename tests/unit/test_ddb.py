@@ -274,9 +274,12 @@ class FakeClient:
 
 
 def _batching(*answers: Exception | int) -> tuple[DDBHelper, FakeClient]:
-    helper, client = DDBHelper("things"), FakeClient(*answers)
-    helper.__dict__["client"] = client
-    return helper, client
+    fake = FakeClient(*answers)
+
+    class Batching(DDBHelper):
+        client = fake  # type: ignore[assignment]
+
+    return Batching("things"), fake
 
 
 def test_batch_write_repeats_what_is_unprocessed() -> None:

@@ -18,6 +18,7 @@ from moto import mock_aws
 
 from raytracker.ddb import ConditionFailed, DDBHelper, TableConnection, Written, translate
 from raytracker.errors import (
+    CredentialsRefused,
     RaytrackerError,
     TableError,
     TableUnavailable,
@@ -189,15 +190,33 @@ def test_another_key_is_permanent(ranged: DDBHelper) -> None:
         "ValidationException",
         "AccessDeniedException",
         "ResourceNotFoundException",
-        "UnrecognizedClientException",
-        "InvalidSignatureException",
-        "MissingAuthenticationToken",
-        "ExpiredTokenException",
     ],
 )
 def test_refusals_that_stay_are_table_errors(code: str) -> None:
     """Until somebody changes something."""
     assert type(translate(_client_error(code), "things")) is TableError
+
+
+@pytest.mark.parametrize(
+    "err",
+    [
+        _client_error("UnrecognizedClientException"),
+        _client_error("InvalidSignatureException"),
+        _client_error("MissingAuthenticationToken"),
+        _client_error("ExpiredTokenException"),
+        boto.NoCredentialsError(),
+        boto.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
+        boto.ProfileNotFound(profile="p"),
+        boto.SSOTokenLoadError(profile_name="p", error_msg="expired"),
+        boto.TokenRetrievalError(provider="sso", error_msg="expired"),
+    ],
+)
+def test_refused_credentials_are_told_apart(err: Exception) -> None:
+    """They heal as soon as somebody renews them."""
+    translated = translate(err, "things")
+    assert type(translated) is CredentialsRefused
+    assert "table things: " in str(translated)
+    assert "renew them" in str(translated)
 
 
 @pytest.mark.parametrize(
@@ -290,8 +309,9 @@ def test_clients_are_built_one_at_a_time(monkeypatch: pytest.MonkeyPatch, aws_en
 
     monkeypatch.setattr(boto3, "Session", session)
     with ThreadPoolExecutor(4) as pool:
-        for attribute in ("client", "writer") * 2:
-            pool.submit(getattr, DDBHelper("things"), attribute)
+        for number in range(4):
+            attribute = ("client", "writer")[number % 2]
+            pool.submit(getattr, DDBHelper("things", f"http://127.0.0.{number}"), attribute)
     assert most == 1
 
 
