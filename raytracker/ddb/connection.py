@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from .answers import other_credentials_may_help, to_python, translate
 from .clients import Clients, shared_clients
@@ -25,7 +25,7 @@ else:
 
 _Connection = TypeVar("_Connection", bound="TableConnection")
 
-_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,11 @@ class TableConnection:
         settings = (self.table_name, self.endpoint_url, self.region_name)
         return f"{type(self).__name__}({', '.join(repr(s) for s in settings if s is not None)})"
 
+    @property
+    def settings(self) -> tuple[str, str | None, str | None]:
+        """What tells this table from others: name, endpoint in a normal form, and region."""
+        return (self.table_name, _normal(self.endpoint_url), self.region_name)
+
     def spelt_out(self: _Connection) -> _Connection:
         """Returns the same table with region and endpoint as boto3 finds them here.
 
@@ -80,9 +85,9 @@ class TableConnection:
         except Exception as err:
             raise translate(err, self.table_name) from err
         table = copy.copy(self)
-        table.region_name = found.region_name
-        if not (urlsplit(found.endpoint_url).hostname or "").endswith(_AWS_HOSTS):
-            table.endpoint_url = found.endpoint_url
+        table.region_name, table.endpoint_url = found.region_name, found.endpoint_url
+        if f"//dynamodb.{found.region_name}.api." in found.endpoint_url:
+            table.endpoint_url += ":443"  # given bare, boto3 refuses its own dual-stack endpoint
         table._kept = clients  # they are what a table of these settings would make
         return table
 
@@ -239,3 +244,12 @@ class TableConnection:
             raise translate(err, self.table_name) from err
         item = response.get("Item")
         return None if item is None else dict(to_python(item))
+
+
+def _normal(endpoint_url: str | None) -> str | None:
+    """Returns one spelling for all of an endpoint: lower case, no default port, no last slash."""
+    if endpoint_url is None:
+        return None
+    parts = urlsplit(endpoint_url)
+    host = parts.netloc.lower().removesuffix(_DEFAULT_PORTS.get(parts.scheme, "no port"))
+    return urlunsplit(parts._replace(netloc=host, path=parts.path.rstrip("/")))

@@ -68,11 +68,6 @@ class Flush(NamedTuple):
 class RunTable(DDBHelper):
     """The job table as a run sees it."""
 
-    @property
-    def settings(self) -> tuple[str, str | None, str | None]:
-        """What tells this table from others: name, endpoint and region."""
-        return (self.table_name, self.endpoint_url, self.region_name)
-
     def read(self, image_id: str) -> JobItem | None:
         """Returns the image's item, read consistently, or None.
 

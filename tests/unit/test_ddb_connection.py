@@ -16,7 +16,7 @@ from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from raytracker.ddb import ConditionFailed, DDBHelper, TableConnection, Written, translate
+from raytracker.ddb import ConditionFailed, DDBHelper, Written, translate
 from raytracker.errors import (
     CredentialsRefused,
     RaytrackerError,
@@ -313,19 +313,3 @@ def test_clients_are_built_one_at_a_time(monkeypatch: pytest.MonkeyPatch, aws_en
             attribute = ("client", "writer")[number % 2]
             pool.submit(getattr, DDBHelper("things", f"http://127.0.0.{number}"), attribute)
     assert most == 1
-
-
-def test_a_table_is_spelt_out_as_boto3_finds_it_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Region and endpoint go along to processes with another environment; AWS's own need not."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
-    aws = TableConnection("jobs").spelt_out()
-    assert (aws.region_name, aws.endpoint_url) == ("eu-west-3", None)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:8000")
-    found = TableConnection("jobs")
-    table = found.spelt_out()
-    assert (table.region_name, table.endpoint_url) == ("eu-west-3", "http://127.0.0.1:8000")
-    assert table.writer is found.writer  # clients are dear: none is built twice
-    assert pickle.loads(pickle.dumps(table)).endpoint_url == "http://127.0.0.1:8000"
-    monkeypatch.delenv("AWS_DEFAULT_REGION")
-    with pytest.raises(TableError, match="region"):
-        TableConnection("jobs").spelt_out()
