@@ -90,6 +90,10 @@ class JobStopped(JobCancelled):
     """More tasks failed than were tolerated; the job has ended and takes no more reports."""
 
 
+class JobEnded(RaytrackerError):
+    """The image has ended, and what is reported since then is not counted; a redrive betters it."""
+
+
 class ImageStalled(RaytrackerError):
     """Nothing runs and nothing is reported any more, but regions are pending."""
 
@@ -119,6 +123,10 @@ class UnknownRegion(RaytrackerError, LookupError):
 
 class RayNotInitialized(RaytrackerError):
     """Ray is not running in this process; raytracker never starts it by itself."""
+
+
+class ForkedProcess(RaytrackerError):
+    """A process that was forked from a connected one has its parent's connection, and none."""
 
 
 class ActorUnavailable(RaytrackerError):

@@ -20,6 +20,7 @@ from .ledger import ERROR, SUCCESS, Layout, Span, reason_of
 from .mapping import Key, Results, Tolerance, attempt
 from .ray_runtime import attempt_number, check_connected, cluster
 from .run import (
+    Begun,
     IfExists,
     View,
     Wait,
@@ -110,11 +111,9 @@ class ImageTracker(View):
         cluster()  # raises where there is none
         job, table, host = job_item(job), job_table(table), Pool.of(pool, pool_size)
         job = replace(job, tracker_pool=host and str(host))
-        run, layout = begin(job, regions, table, if_exists, grid, redrive)
-        return cls._ready(
-            Spec(job.image_id, run, table, float(flush_interval), float(max_wcu_per_second), host),
-            layout,
-        )
+        begun = begin(job, regions, table, if_exists, grid, redrive)
+        how = float(flush_interval), float(max_wcu_per_second), host
+        return cls._ready(Spec(job.image_id, begun.run, table, *how), begun)
 
     @classmethod
     def resume(
@@ -148,11 +147,9 @@ class ImageTracker(View):
         """
         cluster()  # raises where there is none
         table, host = job_table(table), Pool.of(pool, pool_size)
-        run, layout = go_on(image_id, table, pool=host and str(host), redrive=redrive)
-        return cls._ready(
-            Spec(image_id, run, table, float(flush_interval), float(max_wcu_per_second), host),
-            layout,
-        )
+        begun = go_on(image_id, table, pool=host and str(host), redrive=redrive)
+        how = float(flush_interval), float(max_wcu_per_second), host
+        return cls._ready(Spec(image_id, begun.run, table, *how), begun)
 
     @classmethod
     def attach(cls, image_id: str, *, table: JobTable | str) -> ImageTracker:
@@ -169,13 +166,12 @@ class ImageTracker(View):
         """
         table = job_table(table)
         found = patiently(lambda: read_tracked(table, image_id))
-        spec = Spec(image_id, found.tracker_run or "", table, pool=Pool.parse(found.tracker_pool))
-        return cls(spec, ledger_of(found).layout)
+        return cls(Spec.of(found, table), ledger_of(found).layout)
 
     @classmethod
-    def _ready(cls, spec: Spec, layout: Layout) -> ImageTracker:
-        tracker = cls(spec, layout)
-        tracker._run.start_actor()  # boots while the driver prepares its tasks
+    def _ready(cls, spec: Spec, begun: Begun) -> ImageTracker:
+        tracker = cls(spec, begun.layout)
+        tracker._run.begin(begun.before)
         return tracker
 
     # --- reporting ---

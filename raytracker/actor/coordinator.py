@@ -158,6 +158,13 @@ class Coordinator:
                     f"image {self.image_id!r}: its item is not claimed yet"
                 )
 
+    def superseded(self, by: str) -> None:
+        """Ends this run: the caller has given the item to another, and saw that acknowledged."""
+        with self._lock:
+            self._fault = self._fault or TrackerSuperseded(
+                f"image {self.image_id!r} was taken over by run {by}; run {self.run} has ended"
+            )
+
     def status(self) -> Status:
         """Returns how the image stands."""
         with self._lock:

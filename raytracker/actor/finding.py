@@ -38,6 +38,23 @@ def call(handle: Any, method: str, *args: object) -> Future[Any]:
     return future
 
 
+def ask(handle: Any, method: str, *args: object, timeout: float) -> Any:
+    """Calls a method of an image's actor and waits for its answer, in a way that Ray can see.
+
+    Args:
+        handle: What `find` or `find_or_start` returned.
+        method: The method's name.
+        args: Its arguments.
+        timeout: Seconds to wait.
+
+    Raises:
+        RayError: Ray's error; GetTimeoutError where the answer did not come in time.
+    """
+    if isinstance(handle, ImageActor):
+        return getattr(handle, method)(*args)
+    return ray.get(getattr(handle, method).remote(*args), timeout=timeout)
+
+
 def find(spec: Spec) -> Any | None:
     """Returns a handle of the image's actor, or None where none is alive."""
     if in_local_mode():

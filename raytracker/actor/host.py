@@ -66,9 +66,18 @@ class ImageActor:
         self._reschedule(spec.key, coordinator)
         return ack
 
-    def open(self, spec: Spec) -> None:
-        """Serves the image, though there is nothing to report: it may want to be ended."""
-        self._reschedule(spec.key, self._open(spec))
+    def open(self, spec: Spec) -> bool:
+        """Serves the image, though there is nothing to report; returns whether all is done."""
+        coordinator = self._open(spec)
+        self._reschedule(spec.key, coordinator)
+        return coordinator.finished
+
+    def superseded(self, spec: Spec, by: str) -> None:
+        """Takes note that another run has the image now: this one's reporters are to learn of it.
+
+        Found out by itself, at the next write, it may take days.
+        """
+        self._open(spec).superseded(by)
 
     def end(self, spec: Spec, state: str | None) -> tuple[RaytrackerError | None]:
         """Ends the job; see `Coordinator.end`. Returns what that raised."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import __version__
+from ..ray_runtime import runtime_environment
+
 if TYPE_CHECKING:
-    from ..job_table import JobTable
+    from ..job_table import JobItem, JobTable
 
 
 class Pool(NamedTuple):
@@ -17,14 +22,16 @@ class Pool(NamedTuple):
     Attributes:
         name: The pool's name.
         size: How many actors it has.
+        world: Which environment they were made in: jobs with another one have others.
     """
 
     name: str
     size: int
+    world: str
 
     @classmethod
     def of(cls, name: str | None, size: int) -> Pool | None:
-        """Returns the pool; None without a name.
+        """Returns the pool as this process would make it; None without a name.
 
         Raises:
             ValueError: The name is empty, or the size not positive.
@@ -35,18 +42,17 @@ class Pool(NamedTuple):
             raise ValueError("pool='': a pool has a name")
         if size < 1:
             raise ValueError(f"pool_size={size}: a pool has at least one actor")
-        return cls(name, size)
+        made_of = f"{__version__} {runtime_environment()}"
+        return cls(name, size, hashlib.sha256(made_of.encode()).hexdigest()[:8])
 
     @classmethod
     def parse(cls, text: str | None) -> Pool | None:
         """Returns the pool that `str` wrote into an item."""
-        if not text:
-            return None
-        name, _, size = text.rpartition("/")
-        return cls(name, int(size))
+        found = re.fullmatch(r"(.+)/(\d+)/(\w+)", text or "", re.DOTALL)
+        return cls(found[1], int(found[2]), found[3]) if found else None
 
     def __str__(self) -> str:
-        return f"{self.name}/{self.size}"
+        return f"{self.name}/{self.size}/{self.world}"
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Spec:
         table: The job table; pickles as its settings.
         flush_interval: Seconds between flushes, at least.
         max_wcu_per_second: Write capacity that the flushes use, at most, on average.
-        pool: The pool whose actor hosts the image; None: it has an actor of its own.
+        pool: The pool whose actor hosts the image; None: the run has an actor of its own.
     """
 
     image_id: str
@@ -70,8 +76,13 @@ class Spec:
     pool: Pool | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        settings = (self.flush_interval, self.max_wcu_per_second, self.pool)
-        return Spec, (self.image_id, self.run, self.table, *settings)
+        how = (self.flush_interval, self.max_wcu_per_second, self.pool)
+        return Spec, (self.image_id, self.run, self.table, *how)
+
+    @classmethod
+    def of(cls, item: JobItem, table: JobTable) -> Spec:
+        """Returns the spec of the run that an item belongs to, as far as the item tells."""
+        return cls(item.image_id, item.tracker_run or "", table, pool=Pool.parse(item.tracker_pool))
 
     @cached_property
     def key(self) -> tuple[object, ...]:
@@ -80,8 +91,12 @@ class Spec:
 
     @cached_property
     def actor_name(self) -> str:
-        """The name of the image's actor in the namespace `raytracker`."""
+        """The name of the run's actor in the namespace `raytracker`.
+
+        One for each run: a job that is submitted again, with its environment mended, must not be
+        given the process that was made in the environment before.
+        """
         if self.pool is None:
-            return f"{self.table.table_name}/{self.image_id}"
+            return f"{self.table.table_name}/{self.image_id}/{self.run}"
         number = zlib.crc32(self.image_id.encode()) % self.pool.size
         return f"pool:{self.pool}/{number}"  # a table's name has no colon

@@ -1,12 +1,13 @@
 """One run of an image: how it begins, what is known of it, and how its end is waited for."""
 
-from .beginning import IfExists, begin, go_on, job_item, job_table, patiently, read_tracked
+from .beginning import Begun, IfExists, begin, go_on, job_item, job_table, patiently, read_tracked
 from .reports import report_of, span_of
 from .run import Run
 from .view import View
 from .waiting import Wait, end_early
 
 __all__ = [
+    "Begun",
     "IfExists",
     "begin",
     "go_on",

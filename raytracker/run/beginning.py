@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from ..errors import ImageExists, JobVanished, ResumeMismatch, TableUnavailable
 from ..image_request import ImageRequest
@@ -19,6 +19,20 @@ IfExists = Literal["error", "resume", "restart"]
 START_SECONDS = 30.0
 
 T = TypeVar("T")
+
+
+class Begun(NamedTuple):
+    """A run that has begun.
+
+    Attributes:
+        run: The run, a uuid.
+        layout: The tiles of each region.
+        before: The item of the run that it took the image over from; None: there was none.
+    """
+
+    run: str
+    layout: Layout
+    before: JobItem | None
 
 
 def job_item(job: JobItem | ImageRequest | str) -> JobItem:
@@ -40,8 +54,8 @@ def begin(
     if_exists: IfExists,
     grid: Mapping[str, Any] | None,
     redrive: bool,
-) -> tuple[str, Layout]:
-    """Starts, restarts or resumes an image; returns the new run and the layout.
+) -> Begun:
+    """Starts, restarts or resumes an image.
 
     The arguments and errors are those of `ImageTracker.start`.
     """
@@ -53,11 +67,14 @@ def begin(
     layout = Layout.of(regions)
     job = replace(job, tracker_grid=None if grid is None else json.dumps(grid, sort_keys=True))
     run = uuid.uuid4().hex
+    before: JobItem | None = None
 
     def write() -> None:
+        nonlocal before
         found = None if if_exists == "error" else table.read(job.image_id)
         if _is_written(found, run):
             return
+        before = found
         if found is not None and found.tracker_run and if_exists == "resume":
             _check_same(found, layout, job.tracker_grid)
             table.resume(found, run, pool=job.tracker_pool, redrive=redrive)
@@ -70,23 +87,26 @@ def begin(
             raise TableUnavailable(f"{err} (since it was read)") from err  # read it again
 
     patiently(write)
-    return run, layout
+    return Begun(run, layout, before)
 
 
-def go_on(image_id: str, table: JobTable, *, pool: str | None, redrive: bool) -> tuple[str, Layout]:
-    """Resumes an image as its item stands; returns the new run and the layout.
+def go_on(image_id: str, table: JobTable, *, pool: str | None, redrive: bool) -> Begun:
+    """Resumes an image as its item stands.
 
     The arguments and errors are those of `ImageTracker.resume`.
     """
     run = uuid.uuid4().hex
+    before: JobItem | None = None
 
-    def write() -> Layout:
+    def write() -> Begun:
+        nonlocal before
         found = read_tracked(table, image_id)
         if not _is_written(found, run):
+            before = found
             table.resume(found, run, pool=pool, redrive=redrive)
-        return ledger_of(found).layout
+        return Begun(run, ledger_of(found).layout, before)
 
-    return run, patiently(write)
+    return patiently(write)
 
 
 def read_tracked(table: JobTable, image_id: str) -> JobItem:

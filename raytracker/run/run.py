@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import TimeoutError as FutureTimeoutError  # its own before Python 3.11
 from contextlib import contextmanager
 from typing import Any
 
 from ray.exceptions import RayError
 
-from ..actor import LedgerView, Spec, Status, call
+from ..actor import LedgerView, Spec, Status, ask, call, find
 from ..errors import (
     ActorUnavailable,
     JobVanished,
@@ -25,6 +25,8 @@ from ..progress import Progress
 from ..ray_runtime import cluster, in_a_line, is_connected
 from ..reporter import reporter
 from .beginning import patiently
+
+logger = logging.getLogger(__name__)
 
 CALL_SECONDS = 5.0
 POLL_SECONDS = 0.03
@@ -72,17 +74,36 @@ class Run:
         """Does nothing while the actor answers, or may be restarting; see `Reporter`."""
         reporter().check_reachable(self.spec)
 
-    def start_actor(self) -> None:
-        """Has the actor boot, while the caller prepares what it will report."""
-        reporter().actor(self.spec, start=True)
+    def begin(self, before: JobItem | None) -> None:
+        """Has the actor open the image, while the caller prepares what it will report.
 
-    def ask(self, method: str, *args: Any, start: bool = False) -> Any:
+        Fails in no way: the item is written, and whoever waits is told what is wrong.
+
+        Args:
+            before: The item of the run before; the process that serves it is of no use any more.
+        """
+        try:
+            call(reporter().actor(self.spec, start=True), "open", self.spec)
+            if before is not None and before.tracker_run:
+                spec = Spec.of(before, self.spec.table)
+                handle = find(spec)
+                if handle is not None:
+                    call(handle, "superseded", spec, self.spec.run)
+        except Exception as err:
+            logger.warning("image %s: its actor: %s", self.image_id, in_a_line(err))
+
+    def ask(
+        self, method: str, *args: Any, start: bool = False, timeout: float = CALL_SECONDS
+    ) -> Any:
         """Calls the actor; None where there is none, or it does not answer just now.
+
+        It waits in `ray.get`, on the calling thread: Ray then has a task's CPU do other work.
 
         Args:
             method: A method of the actor, which takes the spec first.
             args: What it takes beside that.
             start: Whether to start an actor where there is none.
+            timeout: Seconds to wait for the answer.
 
         Raises:
             RayNotInitialized: An actor is to be started, and this process has no cluster.
@@ -96,8 +117,8 @@ class Run:
             handle = reporter().actor(self.spec, start=start)
             if handle is None:
                 return None
-            return call(handle, method, self.spec, *args).result(timeout=CALL_SECONDS)
-        except (RayError, TimeoutError, FutureTimeoutError) as err:
+            return ask(handle, method, self.spec, *args, timeout=timeout)
+        except (RayError, ConnectionError) as err:
             reporter().forget_actor(self.spec)
             if start:
                 raise ActorUnavailable(f"image {self.image_id!r}: {in_a_line(err)}") from err
@@ -116,6 +137,7 @@ class Run:
             if answer is None:
                 return None
             if answer.fault:
+                self.fail(answer.fault)
                 raise answer.fault
             if answer[0] is not None:
                 return answer

@@ -17,7 +17,7 @@ import pytest
 import ray
 
 from raytracker import ImageTracker, JobTable
-from raytracker.actor import NAMESPACE, find
+from raytracker.actor import find
 from raytracker.reporter import reporter
 from tests.support.command import environment
 from tests.support.jobs import counts
@@ -113,8 +113,7 @@ def actor_of(table: JobTable) -> tuple[Any, int]:
 def is_gone(table: JobTable) -> bool:
     """Whether Ray knows of no actor of the table, alive or to be restarted."""
     actors = ray.util.list_named_actors(all_namespaces=True)
-    name = f"{table.table_name}/scene"
-    return {"namespace": NAMESPACE, "name": name} not in actors
+    return not any(one["name"].startswith(f"{table.table_name}/") for one in actors)
 
 
 def is_alive(pid: int) -> bool:

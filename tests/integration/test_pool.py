@@ -51,7 +51,7 @@ def test_attach_finds_the_actor_of_the_pool(job_table: JobTable) -> None:
     assert tracker.progress().region_success == 2
     item = job_table.read("scene")
     assert item is not None
-    assert (item.tracker_pool, item.region_success) == ("attach/2", 1)
+    assert (str(item.tracker_pool).rpartition("/")[0], item.region_success) == ("attach/2", 1)
     assert ImageTracker.attach("scene", table=job_table).progress().region_success == 2
 
 
@@ -102,7 +102,7 @@ def test_a_resume_may_leave_the_pool(job_table: JobTable) -> None:
     third = ImageTracker.resume("scene", table=job_table, pool="entered", pool_size=3, redrive=True)
     item = job_table.read("scene")
     assert item is not None
-    assert item.tracker_pool == "entered/3"
+    assert str(item.tracker_pool).startswith("entered/3/")
     assert third.wait(30).status == "SUCCESS"
 
 

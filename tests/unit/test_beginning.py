@@ -35,7 +35,7 @@ def test_a_run_that_has_begun_is_not_begun_again(if_exists: IfExists, redrive: b
     serve(table, "before", 0)
     inherited = 1 if if_exists == "resume" else 0
     table.fates.extend(["ok", "lose_response", "ok", "hold_back"])  # a read and a write, twice
-    run, _ = begin(JobItem(image_id="scene"), 5, table, if_exists, None, redrive)
+    run = begin(JobItem(image_id="scene"), 5, table, if_exists, None, redrive).run
     table.fates.clear()
     serve(table, run, 3, 4)
     assert settled(table) == 2 + inherited
@@ -51,9 +51,11 @@ def test_a_resume_that_got_through_is_not_made_again() -> None:
     table = SimulatedTable()
     table.start(JobItem(image_id="scene"), run="before", layout=Layout.of(5))
     table.fates.extend(["ok", "lose_response", "ok", "hold_back"])
-    run, _ = go_on("scene", table, pool=None, redrive=False)
+    begun = go_on("scene", table, pool=None, redrive=False)
     table.fates.clear()
-    serve(table, run, 3)
+    assert begun.before is not None
+    assert begun.before.tracker_run == "before"
+    serve(table, begun.run, 3)
     owner = table.items["scene"]["tracker_owner"]
     while table.held_back:
         table.deliver(0)
