@@ -21,6 +21,10 @@ from .info import GDAL_ERRORS
 # GDAL's own is a twentieth of the machine's memory for each process, and so for each worker.
 _OPTIONS = {"GDAL_CACHEMAX": 128 * 1024 * 1024}  # bytes
 
+# Whatever the environment says: GDAL loses the errors of its decoder threads, and what they could
+# not decode of a damaged JPEG 2000 is zeros then.
+_ALWAYS = {"GDAL_NUM_THREADS": "1"}
+
 # Unlike GDAL's own: it doesn't list the image's folder, forgets an object that it has closed, as
 # another may have come in its place, tries again, and gives up some time.
 _S3_OPTIONS = {
@@ -45,7 +49,7 @@ def environment(url: str, role: str | None) -> rasterio.Env:
     options = {name: value for name, value in options.items() if name not in os.environ}
     # Without a session rasterio makes one of its own, in milliseconds, where there are AWS keys.
     session = _s3_session(url, role) if in_s3 else DummySession()
-    return rasterio.Env(session, **options)
+    return rasterio.Env(session, **options, **_ALWAYS)
 
 
 def _endpoint_options() -> dict[str, str]:

@@ -8,17 +8,16 @@ import rasterio
 
 
 def make_image(path: Path, pixels: Any, **profile: Any) -> Path:
-    """Writes a GeoTIFF of (bands, rows, columns)."""
+    """Writes an image of (bands, rows, columns): a GeoTIFF, unless the profile says otherwise."""
     count, height, width = pixels.shape
     with rasterio.open(
         path,
         "w",
-        driver="GTiff",
         count=count,
         height=height,
         width=width,
         dtype=pixels.dtype,
-        **profile,
+        **{"driver": "GTiff", **profile},
     ) as target:
         target.write(pixels)
     return path

@@ -240,6 +240,31 @@ def test_damage_in_the_middle_is_found_by_the_tile_that_reads_it(tmp_path: Path)
     assert read(grid.tile(0, 3)).any()
 
 
+@pytest.mark.parametrize("threads", [None, "ALL_CPUS"])
+def test_half_a_jpeg_2000_is_errors_and_no_zeros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: str | None
+) -> None:
+    """GDAL loses errors of its decoder threads, whoever asked for them; what it reads is right."""
+    if threads is not None:
+        monkeypatch.setenv("GDAL_NUM_THREADS", threads)
+    pixels = np.random.default_rng(1).integers(100, 120, (1, 1100, 1100)).astype("uint8")
+    blocks = {"BLOCKXSIZE": 512, "BLOCKYSIZE": 512, "REVERSIBLE": "YES", "QUALITY": "100"}
+    path = make_image(tmp_path / "half.jp2", pixels, driver="JP2OpenJPEG", **blocks)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    grid = plan(describe(path), 256, 32)
+    errors = 0
+    for number in range(grid.tiles_per_region[0]):
+        tile = grid.tile(0, number)
+        try:
+            read_pixels = read(tile)
+        except InvalidImage:
+            errors += 1
+        else:
+            rows, columns = tile.window.toslices()
+            assert np.array_equal(read_pixels, pixels[:, rows, columns])
+    assert 0 < errors < grid.tiles_per_region[0]
+
+
 def test_an_image_that_was_replaced_by_another(tmp_path: Path) -> None:
     """Its tiles are not read from where others lay."""
     path = make_image(tmp_path / "image.tif", numbers(1, 30, 40))
