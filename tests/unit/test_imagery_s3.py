@@ -110,6 +110,17 @@ def test_credentials_that_end_soon_are_asked_for_anew(
     assert len(opened) == 2
 
 
+@pytest.mark.parametrize("key", ["A#1_B.tif", "A?x=1&y.tif", "A B%20ü+.tif"])
+def test_a_key_of_any_characters(bucket: str, key: str) -> None:
+    """It is that key, not what a URL would make of it."""
+    client = boto3.client("s3")
+    client.put_object(Bucket="scenes", Key="2024/A", Body=b"no image")
+    client.upload_file(str(BAHAMAS), "scenes", f"2024/{key}")
+    info = describe(f"{bucket}/{key}")
+    assert info.url == f"{bucket}/{key}"
+    assert read(plan(info, 256).tile(0, 3)).any()
+
+
 @pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 def test_an_object_that_was_replaced(bucket: str, tmp_path: Path) -> None:
     """GDAL, left alone, would go on with what it knows of the old one."""
