@@ -2,7 +2,8 @@
 
 item     the ledger as text, 2 bits a tile as if zlib did not help, and 512 bytes of others
 flush    one UpdateItem: a WCU for each KB of the item that is begun
-pause    between flushes: flush_interval, longer where flushes would take more WCU than allowed
+pause    between flushes: flush_interval, longer where flushes would take more WCU than allowed, and
+         as long as 2 % of the job's age, for which it is never longer than 30 s
 flushes  one each pause, and one at the end; a flush tells of a tile at least
 tracker  start, claim, flushes
 """
@@ -18,6 +19,7 @@ from .job_table import check_size, text_bytes
 from .ledger import Layout, Ledger
 
 WCU_BYTES = 1024
+AGE_SHARE, LONGEST_FOR_AGE_SECONDS = 0.02, 30.0  # as the coordinator's pacing
 OTHER_BYTES = 512  # times, counts, run, owner and some of OSML's attributes
 
 
@@ -45,7 +47,8 @@ class Cost:
         flush_interval: Seconds between flushes, at least.
         item_bytes: Size of the item, at most.
         flush_wcu: Write capacity units of one flush, at most.
-        flush_pause: Seconds between flushes, where each costs that much.
+        flush_pause: Seconds between flushes at first, where each costs that much.
+        last_pause: Seconds between flushes at the end.
         tracker: The tracker's writes.
         one_per_region: A start, an UpdateItem for each region, and an end, as without a tracker.
     """
@@ -57,6 +60,7 @@ class Cost:
     item_bytes: int
     flush_wcu: int
     flush_pause: float
+    last_pause: float
     tracker: Writes
     one_per_region: Writes
 
@@ -105,7 +109,7 @@ def estimate(
     item_bytes = OTHER_BYTES + text_bytes(Ledger.max_encoded_bytes(layout))
     flush_wcu = _wcu(item_bytes)
     pause = max(flush_interval, flush_wcu / max_wcu_per_second)
-    flushes = min(layout.tile_count, math.floor(minutes * 60 / pause) + 1)
+    flushes = _flushes(minutes * 60, pause, layout.tile_count)
     others_wcu = _wcu(OTHER_BYTES)
     return Cost(
         regions=layout.region_count,
@@ -115,9 +119,23 @@ def estimate(
         item_bytes=item_bytes,
         flush_wcu=flush_wcu,
         flush_pause=pause,
+        last_pause=_pause(minutes * 60, pause),
         tracker=Writes(2 + flushes, 2 * start_wcu + flushes * flush_wcu),
         one_per_region=Writes(2 + regions, (2 + regions) * others_wcu),
     )
+
+
+def _pause(age: float, shortest: float) -> float:
+    return max(shortest, min(AGE_SHARE * age, LONGEST_FOR_AGE_SECONDS))
+
+
+def _flushes(seconds: float, shortest: float, most: int) -> int:
+    """Returns how many flushes a job of so many seconds takes, the one at its end included."""
+    at, flushes = shortest, 1
+    while at <= seconds and flushes < most:
+        flushes += 1
+        at += _pause(at, shortest)
+    return flushes
 
 
 def _check(name: str, value: float, fits: bool) -> None:

@@ -106,11 +106,14 @@ def print_cost(cost: Cost, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(cost.to_dict()), flush=True)
         return
+    pauses = f"{cost.flush_pause:g}"
+    if cost.last_pause > cost.flush_pause:
+        pauses += f" to {cost.last_pause:g}"
     _print(
         [
             ("image", f"{cost.regions:,} regions, {cost.tiles:,} tiles, {cost.minutes:g} minutes"),
             ("item", f"at most {cost.item_bytes:,} bytes: {cost.flush_wcu:,} WCU a flush"),
-            ("flushes", f"at most {cost.tracker.writes - 2:,}, {cost.flush_pause:g} s apart"),
+            ("flushes", f"at most {cost.tracker.writes - 2:,}, {pauses} s apart"),
         ]
     )
     table = Table.grid(padding=(0, 2))
