@@ -71,7 +71,7 @@ class InvalidImageId(RaytrackerError, ValueError):
 
 
 class JobVanished(RaytrackerError):
-    """The image's item is no longer in the table."""
+    """The image's item is not in the table any more: deleted, by somebody or by the table's TTL."""
 
 
 class TrackerSuperseded(RaytrackerError):

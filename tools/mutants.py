@@ -22,6 +22,8 @@ ENDING = "tests/unit/test_ending.py"
 TAKEOVER = "tests/unit/test_takeover.py"
 MAPPING = "tests/integration/test_mapping.py"
 RUNS = "job_table/runs.py"
+FENCE = '"#tracker_owner = :me AND #tracker_seq <= :tracker_seq"'
+CLAIMED = '"#tracker_run = :run AND #tracker_owner = :read"'
 CLAIM_READ = "self._check_run(image_id, run, None if read is None else read.tracker_run)"
 
 
@@ -37,25 +39,21 @@ class Mutation:
 MUTATIONS = [
     Mutation(
         "unfenced flush",
-        ((RUNS, '"#owner = :me AND #seq <= :seq"', '"attribute_exists(#owner)"'),),
+        ((RUNS, FENCE, '"attribute_exists(#tracker_owner)"'),),
     ),
     Mutation(
         "no tracker_seq in the flush's condition",
-        ((RUNS, '"#owner = :me AND #seq <= :seq"', '"#owner = :me"'),),
+        ((RUNS, FENCE, '"#tracker_owner = :me"'),),
     ),
     Mutation(
         "increments instead of absolute values",
         (
             (
-                RUNS,
-                "#success = :success, #error",
-                "#success = #success + :new, #error",
+                "job_table/update.py",
+                'f"#{name} = :{name}"',
+                'f"#{name} = " + f"#{name} + " * (name == "region_success") + f":{name}"',
             ),
-            (
-                RUNS,
-                '":success": what.region_success,\n            ":error": what',
-                '":new": 1,\n            ":error": what',
-            ),
+            (RUNS, "region_success=what.region_success", "region_success=1"),
         ),
     ),
     Mutation(
@@ -179,10 +177,10 @@ MUTATIONS = [
             (RUNS, CLAIM_READ, "pass"),
             (
                 RUNS,
-                '"#run = :run AND attribute_not_exists(#owner)"',
-                '"attribute_not_exists(#owner)"',
+                '"#tracker_run = :run AND attribute_not_exists(#tracker_owner)"',
+                '"attribute_not_exists(#tracker_owner)"',
             ),
-            (RUNS, '"#run = :run AND #owner = :read"', '"#owner = :read"'),
+            (RUNS, CLAIMED, '"#tracker_owner = :read"'),
         ),
     ),
     Mutation(
@@ -200,7 +198,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a claim that ignores who owns the image now",
-        ((RUNS, '"#run = :run AND #owner = :read"', '"#run = :run"'),),
+        ((RUNS, CLAIMED, '"#tracker_run = :run"'),),
     ),
     Mutation(
         "a claim that is made twice",
@@ -223,11 +221,11 @@ MUTATIONS = [
     ),
     Mutation(
         "a resume that leaves the owner",
-        ((RUNS, '["#owner", "#state"]', '["#state"]'),),
+        ((RUNS, "tracker_owner=None,\n", "\n"),),
     ),
     Mutation(
         "a redrive that overlooks a flush in between",
-        ((RUNS, 'condition += " AND #seq = :seq"', "pass"),),
+        ((RUNS, 'condition += " AND #tracker_seq = :tracker_seq"', "pass"),),
     ),
     Mutation(
         "an error that replaces a success",

@@ -273,13 +273,23 @@ def cost(
 
 
 @table_app.command()
-def create(name: Annotated[str, typer.Argument(metavar="NAME", help="The table's name.")]) -> None:
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The table's name.")],
+    set_ttl: Annotated[
+        bool, typer.Option("--set-ttl", help="Set the TTL of a table that is there, and has none.")
+    ] = False,
+) -> None:
     """Make a job table: on demand, key image_id, TTL on expire_time; no-op if it is there."""
     with _told():
         from ..job_table import JobTable
 
-        JobTable(name).create()
-        typer.echo(f"table {name} is there and fits")
+        has_ttl = JobTable(name).create(set_ttl=set_ttl)
+        typer.echo(
+            f"table {name} is there and fits"
+            if has_ttl
+            else f"table {name} is there, but has no TTL: expired items stay; "
+            f"`raytracker table create {name} --set-ttl` sets it on expire_time"
+        )
 
 
 class _Refused(RaytrackerError):

@@ -2,9 +2,9 @@
 
 from .item import JobItem
 from .ledger_text import text_bytes
-from .runs import EXPIRY_SECONDS, KEEP_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
+from .runs import KEEP_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
 from .size import check_size
-from .table import JobTable, check_image_id
+from .table import EXPIRY_SECONDS, JobTable, check_image_id
 
 __all__ = [
     "JobItem",

@@ -14,14 +14,18 @@ _LOOKS: Any = {"Delay": 0.5, "MaxAttempts": 240}  # twice a second, for two minu
 _CURE = "make another table: `raytracker table create NAME`"
 
 
-def create_job_table(table: TableConnection) -> None:
+def create_job_table(table: TableConnection, *, set_ttl: bool = False) -> bool:
     """Create a table with on-demand billing, hash key `image_id` and TTL on `expire_time`.
 
-    Returns when the table is active; does nothing if it is there and fits. Any number of processes
-    may do this at once.
+    Waits until the table is active. One that is there is not changed. Any number of processes may
+    do this at once.
 
     Args:
         table: The connection to it; says its name.
+        set_ttl: Set the TTL of a table that is there, and has none.
+
+    Returns:
+        Whether the table has its TTL; expired items stay where it has none.
 
     Raises:
         TableMismatch: A table of that name has another key, or TTL on another attribute.
@@ -32,14 +36,18 @@ def create_job_table(table: TableConnection) -> None:
     try:
         with table.asking():
             client = table.client.meta.client
-            _create_if_missing(client, name)
+            made = _create_if_missing(client, name)
             _check_key(client.describe_table(TableName=name)["Table"], name)
-            _enable_ttl(client, name)
+            if made or set_ttl:
+                _enable_ttl(client, name)
+            return _ttl_is_enabled(client, name)
     except Exception as err:
         raise translate(err, name) from err
 
 
-def _create_if_missing(client: Any, name: str) -> None:
+def _create_if_missing(client: Any, name: str) -> bool:
+    """Returns whether this call made the table."""
+    made = False
     # Looked for first: who may only use a table that is there may not be allowed to create one.
     try:
         client.describe_table(TableName=name)
@@ -51,7 +59,9 @@ def _create_if_missing(client: Any, name: str) -> None:
                 AttributeDefinitions=[{"AttributeName": _KEY, "AttributeType": "S"}],
                 BillingMode="PAY_PER_REQUEST",
             )
+            made = True
     client.get_waiter("table_exists").wait(TableName=name, WaiterConfig=_LOOKS)
+    return made
 
 
 def _check_key(description: Any, name: str) -> None:

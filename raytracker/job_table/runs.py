@@ -31,8 +31,8 @@ from ..ledger import Layout, Ledger
 from .item import JobItem
 from .ledger_text import from_text, to_text
 from .size import check_size
+from .update import Update
 
-EXPIRY_SECONDS = 24 * 60 * 60  # as OSML's
 KEEP_SECONDS = 7 * 24 * 60 * 60.0  # as OSML's newest deployment
 _OUTGROWN = "finish it with the raytracker that began it, or restart it with larger tiles"
 
@@ -52,7 +52,7 @@ class Flush(NamedTuple):
         state: CANCELLED or STOPPED, which the counts can't say; else None.
         end_time: Epoch ms, once the job has ended; else None.
         processing_duration: Seconds from the start to now, or to the end.
-        expire_time: Epoch s; None: it stays as it is.
+        expire_time: When the item may be deleted, in epoch s; None: never.
     """
 
     region_success: int
@@ -79,7 +79,13 @@ class RunTable(DDBHelper):
         return None if attributes is None else JobItem.from_ddb(attributes)
 
     def start(
-        self, job: JobItem, *, run: str, layout: Layout, replacing: JobItem | None = None
+        self,
+        job: JobItem,
+        *,
+        run: str,
+        layout: Layout,
+        replacing: JobItem | None = None,
+        keep_for: float | None = KEEP_SECONDS,
     ) -> None:
         """Writes the whole item of a new run, all tiles pending.
 
@@ -88,6 +94,8 @@ class RunTable(DDBHelper):
             run: The new run.
             layout: The tiles of each region.
             replacing: The item just read, which this one replaces; None: there must be none.
+            keep_for: Seconds until DynamoDB may delete the item; each write of the run puts it off.
+                None: it never may.
 
         Raises:
             InvalidLayout: The ledger could outgrow the item.
@@ -99,7 +107,7 @@ class RunTable(DDBHelper):
         check_size(attributes, layout)
         item = attributes | {
             "start_time": int(now * 1000),
-            "expire_time": int(now) + EXPIRY_SECONDS,
+            "expire_time": _expiry(keep_for),
             "processing_duration": 0,
             "region_success": 0,
             "region_error": 0,
@@ -110,6 +118,7 @@ class RunTable(DDBHelper):
         }
         for attribute in ("end_time", "tracker_owner", "tracker_state", "tracker_errors"):
             item.pop(attribute, None)
+        item = {name: value for name, value in item.items() if value is not None}
         condition, names, values = "attribute_not_exists(#id)", {"#id": "image_id"}, {}
         if replacing is not None:
             names = {"#run": "tracker_run"}
@@ -133,7 +142,7 @@ class RunTable(DDBHelper):
             image_id: The image.
             run: The run that the process belongs to.
             owner: The uuid of the process.
-            keep_for: Seconds that the item lives from now; None: its expiry stays as it is.
+            keep_for: As in `start`.
 
         Returns:
             The item as claimed; its ledger is what the owner starts from.
@@ -153,27 +162,19 @@ class RunTable(DDBHelper):
             return read
         # The owner just read is in the condition, so that a claim which the network held back
         # cannot take the image from a process that claimed it later.
-        names = {
-            "#run": "tracker_run",
-            "#owner": "tracker_owner",
-            "#seq": "tracker_seq",
-        }
-        values: dict[str, Any] = {":run": run, ":me": owner, ":zero": 0}
-        sets = "#owner = :me, #seq = :zero"
-        if keep_for is not None:
-            names["#expire"], values[":expire"] = "expire_time", int(time.time() + keep_for)
-            sets += ", #expire = :expire"
-        condition = "#run = :run AND attribute_not_exists(#owner)"
+        update = Update(tracker_owner=owner, tracker_seq=0, expire_time=_expiry(keep_for))
+        names, values = {"#tracker_run": "tracker_run"}, {":run": run}
+        condition = "#tracker_run = :run AND attribute_not_exists(#tracker_owner)"
         if read.tracker_owner:
-            condition = "#run = :run AND #owner = :read"
+            condition = "#tracker_run = :run AND #tracker_owner = :read"
             values[":read"] = read.tracker_owner
         try:
             written = self.conditional_update(
                 {"image_id": image_id},
-                f"SET {sets}",
+                update.expression,
                 condition,
-                names,
-                values,
+                update.names | names,
+                update.values | values,
             )
         except ConditionFailed as err:
             if err.old and err.old.get("tracker_owner") == owner:
@@ -183,7 +184,13 @@ class RunTable(DDBHelper):
         return JobItem.from_ddb(written.attributes)
 
     def resume(
-        self, read: JobItem, run: str, *, pool: str | None = None, redrive: bool = False
+        self,
+        read: JobItem,
+        run: str,
+        *,
+        pool: str | None = None,
+        redrive: bool = False,
+        keep_for: float | None = KEEP_SECONDS,
     ) -> None:
         """Gives the item to a new run, which goes on where the item stands.
 
@@ -192,6 +199,7 @@ class RunTable(DDBHelper):
             run: The new run.
             pool: The pool that hosts it, as text; None: none.
             redrive: Whether failed tiles become pending again.
+            keep_for: As in `start`.
 
         Raises:
             LedgerError: The item's ledger cannot be read.
@@ -202,59 +210,39 @@ class RunTable(DDBHelper):
         """
         ledger = ledger_of(read)
         check_size(read.to_put() | {"tracker_pool": pool or ""}, ledger.layout, _OUTGROWN)
-        names = {
-            "#run": "tracker_run",
-            "#owner": "tracker_owner",
-            "#state": "tracker_state",
-            "#pool": "tracker_pool",
-            "#expire": "expire_time",
-        }
-        values: dict[str, Any] = {
-            ":run": run,
-            ":read": read.tracker_run,
-            ":expire": int(time.time()) + EXPIRY_SECONDS,
-        }
-        sets, removes = ["#run = :run", "#expire = :expire"], ["#owner", "#state"]
-        if pool is None:
-            removes.append("#pool")
-        else:
-            sets.append("#pool = :pool")
-            values[":pool"] = pool
-        condition = "#run = :read"
+        update = Update(
+            tracker_run=run,
+            tracker_owner=None,
+            tracker_state=None,
+            tracker_pool=pool,
+            expire_time=_expiry(keep_for),
+        )
+        condition, values = "#tracker_run = :read", {":read": read.tracker_run}
         if redrive:
             # It writes the ledger, so a flush since the read must not be lost.
             ledger = ledger.without_errors()
-            names |= {
-                "#success": "region_success",
-                "#error": "region_error",
-                "#ledger": "tracker_ledger",
-                "#errors": "tracker_errors",
-                "#seq": "tracker_seq",
-            }
-            values |= {
-                ":success": ledger.region_success,
-                ":error": 0,
-                ":ledger": to_text(ledger.encode()),
-                ":seq": read.tracker_seq or 0,
-            }
-            sets += ["#success = :success", "#error = :error", "#ledger = :ledger"]
-            removes.append("#errors")
-            condition += " AND #seq = :seq"
+            update.set(
+                region_success=ledger.region_success,
+                region_error=0,
+                tracker_ledger=to_text(ledger.encode()),
+                tracker_errors=None,
+                tracker_seq=read.tracker_seq or 0,
+            )
+            condition += " AND #tracker_seq = :tracker_seq"
             if read.tracker_owner:
-                condition += " AND #owner = :owner"
+                condition += " AND #tracker_owner = :owner"
                 values[":owner"] = read.tracker_owner
             else:
-                condition += " AND attribute_not_exists(#owner)"
+                condition += " AND attribute_not_exists(#tracker_owner)"
         if not ledger.settled or read.tracker_state:
-            names["#end"] = "end_time"
-            removes.append("#end")
+            update.set(end_time=None)
         try:
             self.conditional_update(
                 {"image_id": read.image_id},
-                f"SET {', '.join(sets)} REMOVE {', '.join(removes)}",
+                update.expression,
                 condition,
-                names,
-                values,
+                update.names,
+                update.values | values,
                 return_values="NONE",
             )
         except ConditionFailed as err:
@@ -291,44 +279,26 @@ class RunTable(DDBHelper):
             TableUnavailable: DynamoDB did not answer.
             TableError: DynamoDB refuses.
         """
-        names = {
-            "#owner": "tracker_owner",
-            "#seq": "tracker_seq",
-            "#success": "region_success",
-            "#error": "region_error",
-            "#ledger": "tracker_ledger",
-            "#errors": "tracker_errors",
-            "#duration": "processing_duration",
-        }
-        values: dict[str, Any] = {
-            ":me": owner,
-            ":seq": seq,
-            ":success": what.region_success,
-            ":error": what.region_error,
-            ":ledger": to_text(what.ledger),
-            ":errors": {str(tile): text for tile, text in what.errors.items()},
-            ":duration": what.processing_duration,
-        }
-        sets = (
-            "#seq = :seq, #success = :success, #error = :error, #ledger = :ledger, "
-            "#errors = :errors, #duration = :duration"
+        update = Update(
+            tracker_seq=seq,
+            region_success=what.region_success,
+            region_error=what.region_error,
+            tracker_ledger=to_text(what.ledger),
+            tracker_errors={str(tile): text for tile, text in what.errors.items()},
+            processing_duration=what.processing_duration,
+            expire_time=what.expire_time,
         )
-        if what.expire_time is not None:
-            names["#expire"], values[":expire"] = "expire_time", what.expire_time
-            sets += ", #expire = :expire"
         if what.state is not None:
-            names["#state"], values[":state"] = "tracker_state", what.state
-            sets += ", #state = :state"
+            update.set(tracker_state=what.state)
         if what.end_time is not None:
-            names["#end"], values[":end"] = "end_time", what.end_time
-            sets += ", #end = :end"
+            update.set(end_time=what.end_time)
         try:
             written = self.conditional_update(
                 {"image_id": image_id},
-                f"SET {sets}",
-                "#owner = :me AND #seq <= :seq",
-                names,
-                values,
+                update.expression,
+                "#tracker_owner = :me AND #tracker_seq <= :tracker_seq",
+                update.names | {"#tracker_owner": "tracker_owner"},
+                update.values | {":me": owner},
                 return_values="NONE",
             )
         except ConditionFailed as err:
@@ -348,7 +318,10 @@ class RunTable(DDBHelper):
             )
 
     def _vanished_text(self, image_id: str) -> str:
-        return f"image {image_id!r} is not in table {self.table_name!r} any more, as a tracked one"
+        return (
+            f"image {image_id!r} is not in table {self.table_name!r} any more, as a tracked one: "
+            "somebody deleted it, or the table's TTL did, after the time that keep_for says"
+        )
 
 
 def ledger_of(job: JobItem) -> Ledger:
@@ -364,6 +337,10 @@ def ledger_of(job: JobItem) -> Ledger:
         return Ledger.decode(from_text(job.tracker_ledger), reasons)
     except LedgerError as err:
         raise LedgerError(f"image {job.image_id!r}: {err}") from err
+
+
+def _expiry(keep_for: float | None) -> int | None:
+    return None if keep_for is None else int(time.time() + keep_for)
 
 
 def _exists(image_id: str, table: str, old: Mapping[str, Any] | None) -> str:

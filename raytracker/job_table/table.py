@@ -19,10 +19,11 @@ from ..errors import (
 )
 from .creation import create_job_table
 from .item import JobItem
-from .runs import EXPIRY_SECONDS, RunTable
+from .runs import RunTable
 
 __all__ = ["EXPIRY_SECONDS", "JobItem", "JobTable", "check_image_id"]
 
+EXPIRY_SECONDS = 24 * 60 * 60  # OSML's, for its own start_image_request
 MAX_IMAGE_ID_BYTES = 2048  # DynamoDB's limit for a hash key
 
 # An item with a tracker_run is its tracker's: an increment or an end from elsewhere would be
@@ -80,17 +81,23 @@ class JobTable(RunTable):
         region_name: AWS region; None: as boto3 finds it.
     """
 
-    def create(self) -> None:
-        """Create the table, on demand, and wait until it is active; no-op if it is there and fits.
+    def create(self, *, set_ttl: bool = False) -> bool:
+        """Create the table, on demand, with TTL on `expire_time`, and wait until it is active.
 
-        Any number of processes may do this at once.
+        A table that is there is not changed. Any number of processes may do this at once.
+
+        Args:
+            set_ttl: Set the TTL of a table that is there, and has none.
+
+        Returns:
+            Whether the table has its TTL; expired items stay where it has none.
 
         Raises:
             TableMismatch: A table of that name has another key, or TTL on another attribute.
             TableError: DynamoDB refuses.
             TableUnavailable: DynamoDB does not answer, or the table is not active in two minutes.
         """
-        create_job_table(self)
+        return create_job_table(self, set_ttl=set_ttl)
 
     # --- OSML's methods ---
 
@@ -244,7 +251,10 @@ class JobTable(RunTable):
         return item
 
     def _vanished(self, image_id: str) -> JobVanished:
-        return JobVanished(f"table {self.table_name} has no item for image {image_id}")
+        return JobVanished(
+            f"table {self.table_name} has no item for image {image_id}: it was never started, or "
+            "somebody deleted it, or the table's TTL did, when its expire_time had passed"
+        )
 
     def _why(self, image_id: str, err: Exception) -> str:
         reason = translate(err, self.table_name)

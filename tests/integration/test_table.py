@@ -180,7 +180,7 @@ def test_another_may_be_quicker_at_creating(dynamodb_local: str, operation: str)
 
     def overtake(**_: Any) -> None:
         seen.append(operation)
-        theirs.create()
+        theirs.create(set_ttl=True)
 
     events = ours.client.meta.client.meta.events
     events.register(f"before-call.dynamodb.{operation}", overtake)

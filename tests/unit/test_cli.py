@@ -300,6 +300,28 @@ def test_making_a_table_twice(moto_table: JobTable):
     ]
 
 
+def test_a_table_without_ttl(moto_table: JobTable):
+    """It is told, with the cure, and set by that only."""
+    client = boto3.client("dynamodb")
+    client.create_table(
+        TableName="old",
+        KeySchema=[{"AttributeName": "image_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "image_id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for _ in range(2):
+        result = invoke("table", "create", "old")
+        assert (result.exit_code, result.stdout) == (
+            0,
+            "table old is there, but has no TTL: expired items stay; "
+            "`raytracker table create old --set-ttl` sets it on expire_time\n",
+        )
+    result = invoke("table", "create", "old", "--set-ttl")
+    assert (result.exit_code, result.stdout) == (0, "table old is there and fits\n")
+    ttl = client.describe_time_to_live(TableName="old")["TimeToLiveDescription"]
+    assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expire_time"}
+
+
 # --- cost ---
 
 

@@ -59,18 +59,30 @@ def test_create(table: JobTable) -> None:
 def test_create_again_changes_nothing(table: JobTable) -> None:
     """The items stay."""
     item = table.start_image_request(JobItem("image"))
-    table.create()
+    assert table.create() is True
     assert table.get_image_request("image") == item
 
 
-def test_create_enables_ttl_where_it_is_off(aws_env: None) -> None:
-    """Another billing mode is no misfit."""
+def test_create_does_not_change_a_table_that_is_there(aws_env: None) -> None:
+    """Whose TTL is off, it says so; another billing mode is no misfit."""
     with mock_aws():
         _make("jobs", [("image_id", "HASH", "S")])
-        JobTable("jobs").create()
-        assert _ttl("jobs")["AttributeName"] == "expire_time"
+        before = boto3.client("dynamodb").describe_table(TableName="jobs")["Table"]
+        assert JobTable("jobs").create() is False
+        assert boto3.client("dynamodb").describe_table(TableName="jobs")["Table"] == before
+        assert _ttl("jobs") == {"TimeToLiveStatus": "DISABLED"}
 
 
+def test_create_sets_ttl_where_it_is_asked_to(aws_env: None) -> None:
+    """On a table that has none; again, it changes nothing."""
+    with mock_aws():
+        _make("jobs", [("image_id", "HASH", "S")])
+        for _ in range(2):
+            assert JobTable("jobs").create(set_ttl=True) is True
+            assert _ttl("jobs") == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expire_time"}
+
+
+@pytest.mark.parametrize("set_ttl", [False, True])
 @pytest.mark.parametrize(
     ("keys", "ttl", "text"),
     [
@@ -85,15 +97,15 @@ def test_create_enables_ttl_where_it_is_off(aws_env: None) -> None:
     ],
 )
 def test_create_says_what_does_not_fit(
-    aws_env: None, keys: list[tuple[str, str, str]], ttl: str | None, text: str
+    aws_env: None, keys: list[tuple[str, str, str]], ttl: str | None, text: str, set_ttl: bool
 ) -> None:
-    """And changes nothing."""
+    """And changes nothing, whatever it is asked to."""
     with mock_aws():
         _make("jobs", keys, ttl)
         with pytest.raises(
             TableMismatch, match=rf"table jobs has .*{text}.*raytracker table create"
         ):
-            JobTable("jobs").create()
+            JobTable("jobs").create(set_ttl=set_ttl)
         assert _ttl("jobs").get("AttributeName") == ttl
 
 
