@@ -3,13 +3,16 @@
 Extra `raytracker[imagery]`: GDAL reads the pixels, through rasterio.
 """
 
+from .axis import Edges
 from .grid import Grid, Size, plan
 from .image import describe, read
 from .info import ImageInfo
-from .tile import OsmlBounds, Tile, from_osml, to_osml
+from .tile import Halo, OsmlBounds, Tile, from_osml, to_osml
 
 __all__ = [
+    "Edges",
     "Grid",
+    "Halo",
     "ImageInfo",
     "OsmlBounds",
     "Size",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, get_args
 
 import numpy as np
 import shapely
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from ..errors import InvalidGrid, UnknownRegion
+from .axis import Axis, Edges
 from .info import ImageInfo
 from .roi import tiles_in_roi
-from .tile import OsmlBounds, Tile, to_osml
+from .tile import Halo, OsmlBounds, Tile
 
 Size = int | Sequence[int]
 
@@ -32,23 +34,43 @@ class _Kept:
     rows: NDArray[np.intp]
     columns: NDArray[np.intp]
     starts: NDArray[np.intp]  # where in these each region starts, and at the end their length
+    blocks: NDArray[np.intp]  # of each region: its number if there were no ROI, rising
     spans: NDArray[np.intp]  # of each region: first row, last row, first column, last column
 
+    def place(self, region: int, tile: int) -> tuple[int, int]:
+        """Returns the row and the column of a tile in the grid."""
+        at = self.starts[region] + tile
+        return int(self.rows[at]), int(self.columns[at])
 
-@dataclass(frozen=True, slots=True)
+    def key(self, block: int, row: int, column: int) -> tuple[int, int] | None:
+        """Returns (region, tile) of the tile at a place, in the region of that number."""
+        region = int(np.searchsorted(self.blocks, block))
+        if region == len(self.blocks) or self.blocks[region] != block:
+            return None
+        tiles = slice(*self.starts[region : region + 2])
+        (here,) = np.nonzero((self.rows[tiles] == row) & (self.columns[tiles] == column))
+        return (region, int(here[0])) if len(here) else None
+
+
+@dataclass(frozen=True)
 class Grid:
     """How an image is cut into tiles and regions; `plan` makes it.
 
-    The tiles of the whole image lie `tile_size - tile_overlap` pixels apart, and are clipped at
-    its right and lower edge. A region is a block of as many whole tiles as `region_size` has
-    steps, so that every tile belongs to exactly one region. Regions are numbered row by row, and
-    so are the tiles inside a region, both from 0 and without gaps.
+    The tiles of the whole image lie `tile_size - tile_overlap` pixels apart. A region is a block
+    of as many whole tiles as `region_size` has of these steps, so that every tile belongs to
+    exactly one region. Regions are numbered row by row, and so are the tiles inside a region, both
+    from 0 and without gaps. Each tile has a core, the part that is its own: each overlap is halved
+    between neighbours. Cores partition the image, and are the same whatever an ROI leaves out.
 
     Attributes:
         info: The image.
         tile_size: (width, height) in pixels.
         tile_overlap: (width, height) in pixels.
         region_size: (width, height) in pixels.
+        edges: What becomes of the tiles that don't end with the image at its right and lower
+            edge. "clip": they are smaller. "pad": their arrays go on beyond the image. "shift":
+            tiles lie evenly and a little closer, so that the last end with the image, as OSML's
+            VariableOverlapTilingStrategy has it; one larger than the image is as large as it.
         roi: The region of interest as WKT; None: the whole image.
         roi_crs: "image" or "lonlat": what the ROI's coordinates are.
     """
@@ -57,41 +79,52 @@ class Grid:
     tile_size: tuple[int, int]
     tile_overlap: tuple[int, int]
     region_size: tuple[int, int]
+    edges: Edges = "clip"
     roi: str | None = None
     roi_crs: str = "image"
     _kept: _Kept | None = field(default=None, repr=False, compare=False)
 
+    @cached_property
+    def across(self) -> Axis:
+        """The columns of tiles."""
+        return Axis(self.info.width, self.tile_size[0], self.tile_overlap[0], self.edges)
+
+    @cached_property
+    def down(self) -> Axis:
+        """The rows of tiles."""
+        return Axis(self.info.height, self.tile_size[1], self.tile_overlap[1], self.edges)
+
     @property
     def step(self) -> tuple[int, int]:
-        """The distance of neighbouring tiles, (across, down) in pixels."""
-        return (
-            self.tile_size[0] - self.tile_overlap[0],
-            self.tile_size[1] - self.tile_overlap[1],
-        )
+        """The distance of neighbouring tiles, (across, down) in pixels; with "shift", at most."""
+        return self.across.step, self.down.step
 
     @property
     def columns(self) -> int:
         """Tiles across the whole image."""
-        return _count(self.info.width, self.tile_overlap[0], self.step[0])
+        return self.across.count
 
     @property
     def rows(self) -> int:
         """Tiles down the whole image."""
-        return _count(self.info.height, self.tile_overlap[1], self.step[1])
+        return self.down.count
 
-    @property
+    @cached_property
     def block(self) -> tuple[int, int]:
         """The tiles, (across, down), of a region that neither an edge nor an ROI clips."""
         across, down = self.step
         return max(1, self.region_size[0] // across), max(1, self.region_size[1] // down)
+
+    @cached_property
+    def _blocks_across(self) -> int:
+        return -(-self.columns // self.block[0])
 
     @property
     def region_count(self) -> int:
         """The number of regions that have a tile."""
         if self._kept is not None:
             return len(self._kept.spans)
-        across, down = self.block
-        return -(-self.columns // across) * -(-self.rows // down)
+        return self._blocks_across * -(-self.rows // self.block[1])
 
     @property
     def tiles_per_region(self) -> list[int]:
@@ -117,11 +150,14 @@ class Grid:
         Raises:
             UnknownRegion: The image has no such region.
         """
-        first_row, last_row, first_column, last_column = self._span(region)
-        top, left = first_row * self.step[1], first_column * self.step[0]
-        right = min(last_column * self.step[0] + self.tile_size[0], self.info.width)
-        bottom = min(last_row * self.step[1] + self.tile_size[1], self.info.height)
-        return to_osml(Window(left, top, right - left, bottom - top))
+        return self._bounds(*self._span(region))
+
+    def _bounds(
+        self, first_row: int, last_row: int, first_column: int, last_column: int
+    ) -> OsmlBounds:
+        top, left = self.down.start(first_row), self.across.start(first_column)
+        bottom, right = self.down.stop(last_row), self.across.stop(last_column)
+        return (top, left), (right - left, bottom - top)
 
     def _span(self, region: int) -> tuple[int, int, int, int]:
         """Returns the first and the last row, and the first and the last column, of its tiles."""
@@ -133,7 +169,7 @@ class Grid:
             first_row, last_row, first_column, last_column = self._kept.spans[region].tolist()
             return first_row, last_row, first_column, last_column
         across, down = self.block
-        block_row, block_column = divmod(region, -(-self.columns // across))
+        block_row, block_column = divmod(region, self._blocks_across)
         top, left = block_row * down, block_column * across
         return top, min(top + down, self.rows) - 1, left, min(left + across, self.columns) - 1
 
@@ -147,34 +183,68 @@ class Grid:
         Raises:
             UnknownRegion: The image has no such region, or the region no such tile.
         """
-        first_row, last_row, first_column, last_column = self._span(region)
-        if self._kept is None:
-            across = last_column - first_column + 1
-            count = across * (last_row - first_row + 1)
-        else:
-            start, stop = self._kept.starts[region : region + 2].tolist()
-            count = stop - start
+        span = first_row, last_row, first_column, last_column = self._span(region)
+        across = last_column - first_column + 1
+        count = across * (last_row - first_row + 1)
+        if self._kept is not None:
+            count = int(self._kept.starts[region + 1] - self._kept.starts[region])
         if not 0 <= tile < count:
             raise UnknownRegion(
                 f"tile {tile} of region {region}: {self.info.url} has tiles 0 to {count - 1} there"
             )
-        if self._kept is None:
-            row, column = first_row + tile // across, first_column + tile % across
-        else:
-            row, column = int(self._kept.rows[start + tile]), int(self._kept.columns[start + tile])
-        col_off, row_off = column * self.step[0], row * self.step[1]
+        row, column = first_row + tile // across, first_column + tile % across
+        if self._kept is not None:
+            row, column = self._kept.place(region, tile)
         return Tile(
             image=self.info,
             region=region,
             number=tile,
             row=row,
             column=column,
-            col_off=col_off,
-            row_off=row_off,
-            width=min(self.tile_size[0], self.info.width - col_off),
-            height=min(self.tile_size[1], self.info.height - row_off),
-            region_bounds=self.region_bounds(region),
+            row_off=self.down.start(row),
+            col_off=self.across.start(column),
+            width=self.across.length(column),
+            height=self.down.length(row),
+            halo=self.halo(row, column),
+            region_bounds=self._bounds(*span),
         )
+
+    def core(self, row: int, column: int) -> Window:
+        """Returns the core of the tile at a place in the grid, in the image's pixels."""
+        (top, bottom), (left, right) = self.down.core(row), self.across.core(column)
+        return Window(left, top, right - left, bottom - top)
+
+    def halo(self, row: int, column: int) -> Halo:
+        """Returns how far the array of the tile at a place in the grid reaches beyond its core.
+
+        Returns:
+            ((above, below), (left, right)) in pixels, as `numpy.pad` has it.
+        """
+        return self.down.halo(row), self.across.halo(column)
+
+    def neighbours(self, row: int, column: int) -> list[tuple[int, int]]:
+        """Returns the places, as (row, column), of all tiles that overlap or touch one.
+
+        They are those of the whole grid; `key` says which of them an ROI leaves out.
+        """
+        return [
+            (r, c)
+            for r in self.down.near(row)
+            for c in self.across.near(column)
+            if (r, c) != (row, column)
+        ]
+
+    def key(self, row: int, column: int) -> tuple[int, int] | None:
+        """Returns (region, tile) of the tile at a place in the grid; None: it has no tile."""
+        if not (0 <= row < self.rows and 0 <= column < self.columns):
+            return None
+        block_row, block_column = row // self.block[1], column // self.block[0]
+        block = block_row * self._blocks_across + block_column
+        if self._kept is not None:
+            return self._kept.key(block, row, column)
+        first_row, _, first_column, last_column = self._span(block)
+        across = last_column - first_column + 1
+        return block, (row - first_row) * across + column - first_column
 
     def to_dict(self) -> dict[str, Any]:
         """Returns what defines the grid, JSON-able: equal for equal grids, and only for those."""
@@ -184,6 +254,7 @@ class Grid:
             "tile_size": list(self.tile_size),
             "tile_overlap": list(self.tile_overlap),
             "region_size": list(self.region_size),
+            "edges": self.edges,
             "roi": self.roi,
             "roi_crs": None if self.roi is None else self.roi_crs,
         }
@@ -196,22 +267,23 @@ def plan(
     region_size: Size = 2048,
     roi: str | None = None,
     roi_crs: str = "image",
+    edges: Edges = "clip",
 ) -> Grid:
     """Returns how an image is cut into tiles and regions, see `Grid`.
 
     Args:
         info: The image, from `imagery.describe`.
-        tile_size: In pixels, one number or (width, height). A tile larger than the image is one
-            clipped tile.
+        tile_size: In pixels, one number or (width, height).
         tile_overlap: In pixels, one number or (width, height); 0 to less than the tile.
         region_size: In pixels, one number or (width, height); a region has at least one tile.
         roi: A region of interest, a POLYGON or MULTIPOLYGON as WKT: only tiles that share an
             area with it are made, and regions without a tile fall away.
         roi_crs: "image": the ROI is in the image's CRS, or (column, row) in pixels if it has
             none; "lonlat": it is longitude and latitude in degrees.
+        edges: "clip", "pad" or "shift": what becomes of the last tiles, see `Grid`.
 
     Raises:
-        InvalidGrid: A size, the overlap or the ROI is none, or doesn't fit the image.
+        InvalidGrid: A size, the overlap, the edges or the ROI is none, or doesn't fit the image.
     """
     tile = _pair("tile_size", tile_size, 1)
     overlap = _pair("tile_overlap", tile_overlap, 0)
@@ -222,7 +294,9 @@ def plan(
         )
     if roi_crs not in ("image", "lonlat"):
         raise InvalidGrid(f'roi_crs {roi_crs!r}: it is "image" or "lonlat"')
-    grid = Grid(info, tile, overlap, _pair("region_size", region_size, 1))
+    if edges not in get_args(Edges):
+        raise InvalidGrid(f'edges {edges!r}: say "clip", "pad" or "shift"')
+    grid = Grid(info, tile, overlap, _pair("region_size", region_size, 1), edges)
     if grid.columns * grid.rows > _MAX_TILES:
         raise InvalidGrid(
             f"tile_size {tile_size} and tile_overlap {tile_overlap} make "
@@ -236,13 +310,9 @@ def plan(
 
 
 def _keep(grid: Grid, roi: str, roi_crs: str) -> _Kept:
-    (width, height), (across, down) = grid.tile_size, grid.block
-    lefts = np.arange(grid.columns) * grid.step[0]
-    tops = np.arange(grid.rows) * grid.step[1]
-    rights = np.minimum(lefts + width, grid.info.width)
-    bottoms = np.minimum(tops + height, grid.info.height)
-    mask = tiles_in_roi(grid.info, roi, roi_crs, (lefts, rights), (tops, bottoms))
+    mask = tiles_in_roi(grid.info, roi, roi_crs, grid.across.bounds(), grid.down.bounds())
     rows, columns = np.nonzero(mask)  # row by row
+    across, down = grid.block
     blocks = rows // down * -(-grid.columns // across) + columns // across
     order = np.argsort(blocks, kind="stable")
     rows, columns, blocks = rows[order], columns[order], blocks[order]
@@ -252,7 +322,9 @@ def _keep(grid: Grid, roi: str, roi_crs: str) -> _Kept:
         for places in (rows, columns)
         for edge in (np.minimum, np.maximum)
     ]
-    return _Kept(rows, columns, np.append(starts, len(rows)), np.column_stack(edges))
+    return _Kept(
+        rows, columns, np.append(starts, len(rows)), blocks[starts], np.column_stack(edges)
+    )
 
 
 def _pair(name: str, size: Size, least: int) -> tuple[int, int]:
@@ -267,8 +339,3 @@ def _pair(name: str, size: Size, least: int) -> tuple[int, int]:
     if min(width, height) < least:
         raise InvalidGrid(f"{name} {size!r}: give {least} or more pixels")
     return width, height
-
-
-def _count(size: int, overlap: int, step: int) -> int:
-    """Returns how many tiles cover one axis of an image."""
-    return max(1, -(-(size - overlap) // step))

@@ -56,6 +56,7 @@ def read(tile: Tile, role: str | None = None) -> NDArray[Any]:
 
     Only the blocks of the file that the tile touches are read. The image stays open in this
     thread until another is read: neighbouring tiles share blocks, and small ones most of them.
+    What is padded is the image's nodata value; if it names none, the pixels before it, reflected.
 
     Args:
         tile: From `Grid.tile`.
@@ -64,7 +65,16 @@ def read(tile: Tile, role: str | None = None) -> NDArray[Any]:
     Raises:
         InvalidImage: The image, or this part of it, cannot be read.
     """
-    return read_window(tile.image, tile.window, role)
+    return _padded(read_window(tile.image, tile.window, role), tile)
+
+
+def _padded(pixels: NDArray[Any], tile: Tile) -> NDArray[Any]:
+    beyond = (0, 0), (0, tile.height - pixels.shape[1]), (0, tile.width - pixels.shape[2])
+    if not any(map(any, beyond)):
+        return pixels
+    if tile.image.nodata is None:
+        return np.pad(pixels, beyond, "reflect")
+    return np.pad(pixels, beyond, constant_values=tile.image.nodata)
 
 
 def _check_end(source: Any, url: str) -> None:

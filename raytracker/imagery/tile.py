@@ -15,6 +15,8 @@ from shapely.geometry import mapping, shape
 
 from .info import ImageInfo, to_lonlat
 
+# How far a tile's array reaches beyond its core: ((above, below), (left, right)), in pixels.
+Halo = tuple[tuple[int, int], tuple[int, int]]
 OsmlBounds = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -47,8 +49,10 @@ class Tile:
         column: Its column in that grid.
         row_off: The image's row, in pixels, of its upper edge.
         col_off: The image's column, in pixels, of its left edge.
-        width: In pixels; less than the grid's tile width at the image's right edge.
-        height: In pixels; less than the grid's tile height at the image's lower edge.
+        width: Of its array, in pixels, with what lies beyond the image if edges are padded.
+        height: Likewise.
+        halo: How far its array reaches beyond its core, in pixels: ((above, below), (left,
+            right)).
         region_bounds: The bounds, in pixels, of its region, as OSML writes them:
             ((row, column), (width, height)).
     """
@@ -62,12 +66,32 @@ class Tile:
     col_off: int
     width: int
     height: int
+    halo: Halo
     region_bounds: OsmlBounds
 
     @property
     def window(self) -> Window:
-        """The tile's pixels in the image, as a rasterio window."""
-        return Window(self.col_off, self.row_off, self.width, self.height)
+        """The tile's pixels in the image, as a rasterio window; none lies beyond it."""
+        width = min(self.width, self.image.width - self.col_off)
+        height = min(self.height, self.image.height - self.row_off)
+        return Window(self.col_off, self.row_off, width, height)
+
+    @property
+    def valid(self) -> Window:
+        """The part of the tile's array that is image, as a window in the array."""
+        window = self.window
+        return Window(0, 0, window.width, window.height)
+
+    @property
+    def core(self) -> Window:
+        """The part of the tile that is its own, as a window in the image.
+
+        What a tile shares with a neighbour is halved between them, so that the cores of all tiles
+        partition the image.
+        """
+        (above, below), (left, right) = self.halo
+        width, height = self.width - left - right, self.height - above - below
+        return Window(self.col_off + left, self.row_off + above, width, height)
 
     @property
     def transform(self) -> Affine:

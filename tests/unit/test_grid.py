@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raytracker.errors import InvalidGrid, UnknownRegion
 from raytracker.imagery import Grid, ImageInfo, Tile, from_osml, plan, to_osml
-
-# The machine may be busy: how long an example takes says nothing.
-unhurried = settings(deadline=None)
+from tests.support.grids import corners, grids, image, square, tiles, with_roi
 
 PIXELS = ImageInfo("/pixels.tif", 300, 200, 1, "uint8")
 UTM = ImageInfo(
@@ -32,53 +30,25 @@ LANDSAT = (2181, 1917)
 BAHAMAS = (791, 718)
 
 
-def image(width: int, height: int) -> ImageInfo:
-    return ImageInfo("/image.tif", width, height, 1, "uint8")
-
-
-def tiles(grid: Grid) -> list[Tile]:
-    """All tiles, in the order of their numbers."""
-    return [
-        grid.tile(region, tile)
-        for region, count in enumerate(grid.tiles_per_region)
-        for tile in range(count)
-    ]
-
-
-def square(left: float, top: float, right: float, bottom: float) -> str:
-    return str(shapely.box(left, top, right, bottom).wkt)
-
-
-@st.composite
-def grids(draw: st.DrawFn) -> Grid:
-    """Grids of images of up to 40 x 40 pixels, with sizes that differ by axis."""
-    size = st.integers(1, 20)
-    tile = draw(size), draw(size)
-    overlap = draw(st.integers(0, tile[0] - 1)), draw(st.integers(0, tile[1] - 1))
-    side = st.integers(1, 40)
-    return plan(image(draw(side), draw(side)), tile, overlap, (draw(side), draw(side)))
-
-
-@unhurried
 @given(grids())
 def test_every_pixel_is_in_a_tile_and_every_tile_in_one_region(grid: Grid) -> None:
     """Nothing is left out, nothing lies outside, no tile comes twice."""
     covered = np.zeros((grid.info.height, grid.info.width), int)
     places = set()
     for tile in tiles(grid):
-        assert tile.width > 0
-        assert tile.height > 0
-        assert tile.col_off + tile.width <= grid.info.width
-        assert tile.row_off + tile.height <= grid.info.height
-        rows, columns = tile.window.toslices()
+        window = tile.window
+        assert window.width > 0
+        assert window.height > 0
+        assert window.col_off + window.width <= grid.info.width
+        assert window.row_off + window.height <= grid.info.height
+        rows, columns = window.toslices()
         covered[rows, columns] += 1
         places.add((tile.row, tile.column))
     assert covered.all()
     assert len(places) == sum(grid.tiles_per_region) == grid.columns * grid.rows
 
 
-@unhurried
-@given(grids())
+@given(grids(edges=["clip", "pad"]))
 def test_tiles_of_a_row_lie_one_step_apart_and_end_with_the_image(grid: Grid) -> None:
     """The count is the least that covers the image, with the overlap everywhere the same."""
     for size, tile, overlap, count in zip(
@@ -99,7 +69,6 @@ def test_tiles_of_a_row_lie_one_step_apart_and_end_with_the_image(grid: Grid) ->
     }
 
 
-@unhurried
 @given(grids())
 def test_a_region_is_a_block_of_whole_tiles(grid: Grid) -> None:
     """As many as fit into its size, row by row, regions and tiles alike."""
@@ -116,7 +85,6 @@ def test_a_region_is_a_block_of_whole_tiles(grid: Grid) -> None:
     ]
 
 
-@unhurried
 @given(grids())
 def test_a_regions_bounds_are_those_of_its_tiles(grid: Grid) -> None:
     """As OSML writes them."""
@@ -126,8 +94,8 @@ def test_a_regions_bounds_are_those_of_its_tiles(grid: Grid) -> None:
     for region, bounds in enumerate(grid.regions):
         mine = by_region[region]
         left, top = min(t.col_off for t in mine), min(t.row_off for t in mine)
-        right = max(t.col_off + t.width for t in mine)
-        bottom = max(t.row_off + t.height for t in mine)
+        right = max(t.col_off + t.window.width for t in mine)
+        bottom = max(t.row_off + t.window.height for t in mine)
         assert bounds == ((top, left), (right - left, bottom - top))
         assert {t.region_bounds for t in mine} == {bounds}
 
@@ -186,7 +154,6 @@ def polygons(draw: st.DrawFn) -> shapely.Polygon:
     return shapely.MultiPoint(points).convex_hull
 
 
-@unhurried
 @given(grids(), polygons())
 def test_a_region_of_interest_keeps_the_tiles_that_share_an_area_with_it(
     grid: Grid, roi: shapely.Polygon
@@ -197,13 +164,13 @@ def test_a_region_of_interest_keeps_the_tiles_that_share_an_area_with_it(
     wanted = [
         (tile.region, (tile.row, tile.column))
         for tile in tiles(grid)
-        if (box := shapely.box(*_corners(tile))).intersects(roi) and not box.touches(roi)
+        if (box := shapely.box(*corners(tile.window))).intersects(roi) and not box.touches(roi)
     ]
     if not wanted:
         with pytest.raises(InvalidGrid, match="misses"):
-            _with_roi(grid, roi.wkt)
+            with_roi(grid, roi.wkt)
         return
-    cut = _with_roi(grid, roi.wkt)
+    cut = with_roi(grid, roi.wkt)
     found = tiles(cut)
     assert [(tile.row, tile.column) for tile in found] == [place for _, place in wanted]
     regions = sorted({region for region, _ in wanted})
@@ -211,19 +178,10 @@ def test_a_region_of_interest_keeps_the_tiles_that_share_an_area_with_it(
     assert len(cut.tiles_per_region) == len(cut.regions) == len(regions)
     for region, bounds in enumerate(cut.regions):
         mine = [tile for tile in found if tile.region == region]
-        corners = np.array([_corners(tile) for tile in mine])
+        bounds_of_mine = np.array([corners(tile.window) for tile in mine])
         (row, column), (width, height) = bounds
-        assert (column, row) == tuple(corners[:, :2].min(axis=0))
-        assert (column + width, row + height) == tuple(corners[:, 2:].max(axis=0))
-
-
-def _with_roi(grid: Grid, roi: str) -> Grid:
-    return plan(grid.info, grid.tile_size, grid.tile_overlap, grid.region_size, roi)
-
-
-def _corners(tile: Tile) -> tuple[int, int, int, int]:
-    left, top = tile.col_off, tile.row_off
-    return left, top, left + tile.width, top + tile.height
+        assert (column, row) == tuple(bounds_of_mine[:, :2].min(axis=0))
+        assert (column + width, row + height) == tuple(bounds_of_mine[:, 2:].max(axis=0))
 
 
 def test_an_edge_in_common_is_no_area_in_common() -> None:
@@ -315,6 +273,7 @@ def test_a_region_of_interest_that_is_none(
         ({"tile_size": 64, "tile_overlap": 64}, "tile_overlap 64 is not smaller than tile_size 64"),
         ({"tile_size": (64, 32), "tile_overlap": 48}, "not smaller"),
         ({"region_size": 0}, "region_size 0"),
+        ({"edges": "mirror"}, 'edges \'mirror\': say "clip", "pad" or "shift"'),
     ],
 )
 def test_sizes_that_are_none(arguments: dict[str, Any], told: str) -> None:
@@ -357,6 +316,8 @@ def test_the_grid_as_json_is_equal_for_equal_grids_only() -> None:
         told(tile_size=65),
         told(tile_overlap=1),
         told(region_size=100),
+        told(edges="pad"),
+        told(edges="shift"),
         told(roi=roi),
         told(roi=roi.replace("90", "91")),
         told(info=image(300, 201)),
