@@ -71,6 +71,7 @@ class Grid:
             edge. "clip": they are smaller. "pad": their arrays go on beyond the image. "shift":
             tiles lie evenly and a little closer, so that the last end with the image, as OSML's
             VariableOverlapTilingStrategy has it; one larger than the image is as large as it.
+        bands: The numbers of the bands that pixels have, from 1, in their order; None: all.
         roi: The region of interest as WKT; None: the whole image.
         roi_crs: "image" or "lonlat": what the ROI's coordinates are.
     """
@@ -80,6 +81,7 @@ class Grid:
     tile_overlap: tuple[int, int]
     region_size: tuple[int, int]
     edges: Edges = "clip"
+    bands: tuple[int, ...] | None = None
     roi: str | None = None
     roi_crs: str = "image"
     _kept: _Kept | None = field(default=None, repr=False, compare=False)
@@ -207,6 +209,7 @@ class Grid:
             height=self.down.length(row),
             halo=self.halo(row, column),
             region_bounds=self._bounds(*span),
+            bands=self.bands,
         )
 
     def core(self, row: int, column: int) -> Window:
@@ -255,6 +258,7 @@ class Grid:
             "tile_overlap": list(self.tile_overlap),
             "region_size": list(self.region_size),
             "edges": self.edges,
+            "bands": None if self.bands is None else list(self.bands),
             "roi": self.roi,
             "roi_crs": None if self.roi is None else self.roi_crs,
         }
@@ -268,6 +272,7 @@ def plan(
     roi: str | None = None,
     roi_crs: str = "image",
     edges: Edges = "clip",
+    bands: Sequence[int] | None = None,
 ) -> Grid:
     """Returns how an image is cut into tiles and regions, see `Grid`.
 
@@ -281,9 +286,12 @@ def plan(
         roi_crs: "image": the ROI is in the image's CRS, or (column, row) in pixels if it has
             none; "lonlat": it is longitude and latitude in degrees.
         edges: "clip", "pad" or "shift": what becomes of the last tiles, see `Grid`.
+        bands: The numbers of the bands that pixels have, from 1, in the order wanted; a band may
+            come twice. None: all.
 
     Raises:
-        InvalidGrid: A size, the overlap, the edges or the ROI is none, or doesn't fit the image.
+        InvalidGrid: A size, the overlap, the edges, the bands or the ROI is none, or doesn't fit
+            the image.
     """
     tile = _pair("tile_size", tile_size, 1)
     overlap = _pair("tile_overlap", tile_overlap, 0)
@@ -296,7 +304,8 @@ def plan(
         raise InvalidGrid(f'roi_crs {roi_crs!r}: it is "image" or "lonlat"')
     if edges not in get_args(Edges):
         raise InvalidGrid(f'edges {edges!r}: say "clip", "pad" or "shift"')
-    grid = Grid(info, tile, overlap, _pair("region_size", region_size, 1), edges)
+    region = _pair("region_size", region_size, 1)
+    grid = Grid(info, tile, overlap, region, edges, _bands(info, bands))
     if grid.columns * grid.rows > _MAX_TILES:
         raise InvalidGrid(
             f"tile_size {tile_size} and tile_overlap {tile_overlap} make "
@@ -325,6 +334,23 @@ def _keep(grid: Grid, roi: str, roi_crs: str) -> _Kept:
     return _Kept(
         rows, columns, np.append(starts, len(rows)), blocks[starts], np.column_stack(edges)
     )
+
+
+def _bands(info: ImageInfo, bands: Sequence[int] | None) -> tuple[int, ...] | None:
+    if bands is None:
+        return None
+    try:
+        numbers = tuple(operator.index(band) for band in bands)
+    except TypeError:
+        numbers = ()
+    if not numbers:
+        raise InvalidGrid(f"bands {bands!r}: give the numbers of some, such as [3, 2, 1]")
+    for band in numbers:
+        if not 1 <= band <= info.bands:
+            raise InvalidGrid(
+                f"bands {bands!r}: {info.url} has no band {band}, its bands are 1 to {info.bands}"
+            )
+    return None if numbers == tuple(range(1, info.bands + 1)) else numbers
 
 
 def _pair(name: str, size: Size, least: int) -> tuple[int, int]:

@@ -65,7 +65,7 @@ def read(tile: Tile, role: str | None = None) -> NDArray[Any]:
     Raises:
         InvalidImage: The image, or this part of it, cannot be read.
     """
-    return _padded(read_window(tile.image, tile.window, role), tile)
+    return _padded(read_window(tile.image, tile.window, tile.bands, role), tile)
 
 
 def _padded(pixels: NDArray[Any], tile: Tile) -> NDArray[Any]:

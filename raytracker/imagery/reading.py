@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from .info import GDAL_ERRORS, ImageInfo
 from .opening import cause, environment, open_image
 
 
-def read_window(image: ImageInfo, window: Window, role: str | None = None) -> NDArray[Any]:
+def read_window(
+    image: ImageInfo, window: Window, bands: Sequence[int] | None = None, role: str | None = None
+) -> NDArray[Any]:
     """Returns a part of an image as an array of (bands, rows, columns).
 
     Only the blocks of the file that it touches are read. The image stays open in this thread
@@ -23,6 +25,7 @@ def read_window(image: ImageInfo, window: Window, role: str | None = None) -> ND
     Args:
         image: The image.
         window: The part, in pixels.
+        bands: The numbers of the bands wanted, from 1; None: all.
         role: The role to assume instead of the one that the image was described with.
 
     Raises:
@@ -31,7 +34,7 @@ def read_window(image: ImageInfo, window: Window, role: str | None = None) -> ND
     with environment(image.url, role or image.role) as env:
         source = _kept.open(image, env.session.get_credential_options())
         try:
-            pixels: NDArray[Any] = source.read(window=window)
+            pixels: NDArray[Any] = source.read(bands, window=window)
         except GDAL_ERRORS as err:
             _kept.close()  # what went wrong may be remembered in it
             (top, bottom), (left, right) = window.toranges()

@@ -55,6 +55,7 @@ class Tile:
             right)).
         region_bounds: The bounds, in pixels, of its region, as OSML writes them:
             ((row, column), (width, height)).
+        bands: The numbers of the bands that its pixels have, from 1, in their order; None: all.
     """
 
     image: ImageInfo
@@ -68,6 +69,7 @@ class Tile:
     height: int
     halo: Halo
     region_bounds: OsmlBounds
+    bands: tuple[int, ...] | None
 
     @property
     def window(self) -> Window:

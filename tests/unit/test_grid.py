@@ -15,7 +15,7 @@ from raytracker.errors import InvalidGrid, UnknownRegion
 from raytracker.imagery import Grid, ImageInfo, Tile, from_osml, plan, to_osml
 from tests.support.grids import corners, grids, image, square, tiles, with_roi
 
-PIXELS = ImageInfo("/pixels.tif", 300, 200, 1, "uint8")
+PIXELS = ImageInfo("/pixels.tif", 300, 200, 2, "uint8")
 UTM = ImageInfo(
     "/utm.tif",
     400,
@@ -273,10 +273,17 @@ def test_a_region_of_interest_that_is_none(
         ({"tile_size": 64, "tile_overlap": 64}, "tile_overlap 64 is not smaller than tile_size 64"),
         ({"tile_size": (64, 32), "tile_overlap": 48}, "not smaller"),
         ({"region_size": 0}, "region_size 0"),
+        ({"bands": [1, 3]}, r"bands \[1, 3\]: /pixels.tif has no band 3, its bands are 1 to 2"),
+        ({"bands": [0, 1]}, "has no band 0"),
+        ({"bands": [-1]}, "has no band -1"),
+        ({"bands": []}, r"bands \[\]: give the numbers of some, such as \[3, 2, 1\]"),
+        ({"bands": 1}, "bands 1: give"),
+        ({"bands": "2,1"}, "bands '2,1': give"),
+        ({"bands": [1.5]}, "give the numbers"),
         ({"edges": "mirror"}, 'edges \'mirror\': say "clip", "pad" or "shift"'),
     ],
 )
-def test_sizes_that_are_none(arguments: dict[str, Any], told: str) -> None:
+def test_what_is_no_cut(arguments: dict[str, Any], told: str) -> None:
     """Refused, with the name, the value and what would do."""
     with pytest.raises(InvalidGrid, match=told):
         plan(PIXELS, **arguments)
@@ -310,12 +317,15 @@ def test_the_grid_as_json_is_equal_for_equal_grids_only() -> None:
 
     roi = "POLYGON ((0 0, 90 0, 90 90, 0 0))"
     assert told() == told(tile_size=(64, 64))
+    assert told() == told(bands=[1, 2])
     assert told(roi=roi) == told(roi="polygon((0.0 0.0, 90 0, 90 90, 0 0))")
     others = [
         told(),
         told(tile_size=65),
         told(tile_overlap=1),
         told(region_size=100),
+        told(bands=[1]),
+        told(bands=[2, 1]),
         told(edges="pad"),
         told(edges="shift"),
         told(roi=roi),

@@ -1,4 +1,4 @@
-"""What pixels a tile gets: what is beyond the image."""
+"""What pixels a tile gets: its bands, and what is beyond the image."""
 
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,25 @@ def pixels() -> Any:
     """Three bands of 30 x 40, no two pixels of a band alike."""
     band = np.random.default_rng(1).permutation(1200).reshape(30, 40)
     return np.stack([band, band + 2000, band + 4000]).astype("int16")
+
+
+# --- bands ---
+
+
+@pytest.mark.parametrize("bands", [[3, 2, 1], (2,), [1, 1, 3], np.array([2, 3])])
+def test_the_bands_that_were_asked_for_in_their_order(
+    tmp_path: Path, pixels: Any, bands: Any
+) -> None:
+    """Numbered from 1, as GDAL and rasterio have it; also where they are padded."""
+    info = describe(make_image(tmp_path / "image.tif", pixels))
+    wanted = pixels[np.array(bands) - 1]
+    for edges in ("clip", "pad"):
+        for tile in tiles(plan(info, 25, edges=edges, bands=bands)):
+            rows, columns = tile.window.toslices()
+            top, left = tile.valid.toslices()
+            assert tile.bands == tuple(bands)
+            assert read(tile).shape == (len(bands), tile.height, tile.width)
+            assert np.array_equal(read(tile)[:, top, left], wanted[:, rows, columns])
 
 
 # --- beyond the image ---
