@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+from rasterio.enums import MaskFlags
 from rasterio.warp import transform, transform_bounds
 from rasterio.windows import Window
 
@@ -47,6 +48,7 @@ def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInf
             transform=None if crs is None else tuple(source.transform)[:6],
             extents=extents,
             nodata=source.nodata,
+            masked=any(MaskFlags.all_valid not in flags for flags in source.mask_flag_enums),
             role=role,
         )
 

@@ -42,6 +42,8 @@ class ImageInfo:
         extents: The north, south, east and west edge in degrees, None without CRS. West is
             greater than east where the image crosses the antimeridian.
         nodata: The value of pixels without data, if the image names one.
+        masked: Whether some pixels may be without data: the image names such a value, or has an
+            alpha band or a mask.
         role: The ARN of the role that is assumed to read the image, if any.
         opened: Tells one look at the image from another: what is at a URL may change.
     """
@@ -55,6 +57,7 @@ class ImageInfo:
     transform: Coefficients | None = None
     extents: Mapping[str, float] | None = None
     nodata: float | None = None
+    masked: bool = False
     role: str | None = None
     opened: str = field(default_factory=lambda: uuid.uuid4().hex, repr=False, compare=False)
 

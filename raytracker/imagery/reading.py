@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
@@ -31,10 +33,26 @@ def read_window(
     Raises:
         InvalidImage: The image, or this part of it, cannot be read.
     """
+    with _opened(image, window, role) as source:
+        pixels: NDArray[Any] = source.read(bands, window=window)
+        return pixels
+
+
+def read_mask(image: ImageInfo, window: Window, role: str | None = None) -> NDArray[np.bool_]:
+    """Returns which pixels of a part of an image are valid, as (rows, columns).
+
+    The arguments and errors are those of `read_window`.
+    """
+    with _opened(image, window, role) as source:
+        return np.asarray(source.dataset_mask(window=window), np.bool_)
+
+
+@contextmanager
+def _opened(image: ImageInfo, window: Window, role: str | None) -> Iterator[Any]:
     with environment(image.url, role or image.role) as env:
         source = _kept.open(image, env.session.get_credential_options())
         try:
-            pixels: NDArray[Any] = source.read(bands, window=window)
+            yield source
         except GDAL_ERRORS as err:
             _kept.close()  # what went wrong may be remembered in it
             (top, bottom), (left, right) = window.toranges()
@@ -42,7 +60,6 @@ def read_window(
                 f"rows {top} to {bottom - 1}, columns {left} to {right - 1} of {image.url} "
                 f"cannot be read: {cause(err)}"
             ) from err
-        return pixels
 
 
 class _Kept(threading.local):

@@ -14,6 +14,7 @@ from rasterio.windows import Window
 from shapely.geometry import mapping, shape
 
 from .info import ImageInfo, to_lonlat
+from .reading import read_mask
 
 # How far a tile's array reaches beyond its core: ((above, below), (left, right)), in pixels.
 Halo = tuple[tuple[int, int], tuple[int, int]]
@@ -94,6 +95,25 @@ class Tile:
         (above, below), (left, right) = self.halo
         width, height = self.width - left - right, self.height - above - below
         return Window(self.col_off + left, self.row_off + above, width, height)
+
+    def mask(self, role: str | None = None) -> NDArray[np.bool_]:
+        """Returns which pixels of the tile's array are valid, as (rows, columns).
+
+        Those without data are not: as the image's nodata value (in all bands), its alpha band or
+        its mask say. What lies beyond the image is not. It is read from the file where the image
+        has any of these; after `read`, in the same thread, from blocks that are decoded already.
+
+        Args:
+            role: The role to assume instead of the one that the image was described with.
+
+        Raises:
+            InvalidImage: The image, or this part of it, cannot be read.
+        """
+        mask = np.zeros((self.height, self.width), np.bool_)
+        rows, columns = self.valid.toslices()
+        image = self.image
+        mask[rows, columns] = read_mask(image, self.window, role) if image.masked else True
+        return mask
 
     @property
     def transform(self) -> Affine:

@@ -7,8 +7,11 @@ from typing import Any
 import rasterio
 
 
-def make_image(path: Path, pixels: Any, **profile: Any) -> Path:
-    """Writes an image of (bands, rows, columns): a GeoTIFF, unless the profile says otherwise."""
+def make_image(path: Path, pixels: Any, mask: Any = None, **profile: Any) -> Path:
+    """Writes an image of (bands, rows, columns): a GeoTIFF, unless the profile says otherwise.
+
+    A mask is (rows, columns), true where pixels are valid.
+    """
     count, height, width = pixels.shape
     with rasterio.open(
         path,
@@ -20,6 +23,8 @@ def make_image(path: Path, pixels: Any, **profile: Any) -> Path:
         **{"driver": "GTiff", **profile},
     ) as target:
         target.write(pixels)
+        if mask is not None:
+            target.write_mask(mask)
     return path
 
 
