@@ -51,6 +51,7 @@ class JobItem(DDBItem):
         tracker_ends: False: a settled image ends when it is told to, not by itself.
         tracker_grid: JSON object: how the image was cut into tiles and regions.
         tracker_pool: The pool whose actor hosts the run, and how many actors that has.
+        tracker_ends: False: a settled image ends only when somebody says so; else it ends at once.
     """
 
     image_id: str
@@ -84,6 +85,7 @@ class JobItem(DDBItem):
     tracker_ends: bool | None = None
     tracker_grid: str | None = None
     tracker_pool: str | None = None
+    tracker_ends: bool | None = None
 
     def __post_init__(self) -> None:
         self.ddb_key = DDBKey(hash_key="image_id", hash_value=self.image_id)
@@ -125,7 +127,8 @@ class JobItem(DDBItem):
         """STARTED, IN_PROGRESS, SUCCESS, PARTIAL or FAILED, as OSML derives them; or CANCELLED.
 
         An item that ended before all its regions were settled is FAILED: so ends OSML an image that
-        it could not open. So is one that was stopped, with `tracker_state` STOPPED.
+        it could not open. So is one that was stopped, with `tracker_state` STOPPED. One whose
+        regions are settled, but which waits for its end (`tracker_ends`), is IN_PROGRESS.
         """
         if self.tracker_state == "CANCELLED":
             return "CANCELLED"

@@ -115,6 +115,7 @@ class RunTable(DDBHelper):
             "tracker_run": run,
             "tracker_seq": 0,
             "tracker_ledger": to_text(Ledger(layout).encode()),
+            "tracker_ends": False if job.tracker_ends is False else None,
         }
         for attribute in ("end_time", "tracker_owner", "tracker_state", "tracker_errors"):
             item.pop(attribute, None)

@@ -42,6 +42,7 @@ _TRACKER_FIELDS = (
     "tracker_state",
     "tracker_grid",
     "tracker_pool",
+    "tracker_ends",
 )
 _NEVER_UPDATED = ("region_success", "region_error", *_TRACKER_FIELDS)
 _THE_TRACKERS = (

@@ -133,6 +133,13 @@ def test_the_ledger_is_not_printed() -> None:
         ({"region_count": Decimal(4), "region_success": Decimal(4)}, "SUCCESS"),
         ({"region_count": 4, "region_success": 4, "tracker_state": "CANCELLED"}, "CANCELLED"),
         ({"tracker_state": "STOPPED"}, "FAILED"),
+        ({"region_count": 4, "tracker_ends": False}, "STARTED"),
+        ({"region_count": 4, "region_success": 4, "tracker_ends": False}, "IN_PROGRESS"),
+        ({"region_count": 4, "region_error": 4, "tracker_ends": False}, "IN_PROGRESS"),
+        ({"region_count": 4, "region_success": 4, "tracker_ends": True}, "SUCCESS"),
+        ({"end_time": 1, "region_count": 1, "region_success": 1, "tracker_ends": False}, "SUCCESS"),
+        ({"end_time": 1, "region_count": 4, "region_error": 4, "tracker_ends": False}, "FAILED"),
+        ({"tracker_state": "CANCELLED", "tracker_ends": False}, "CANCELLED"),
     ],
 )
 def test_status(attributes: dict[str, Any], status: str) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +23,7 @@ from raytracker.errors import (
 )
 from raytracker.job_table import EXPIRY_SECONDS, JobItem, JobTable
 
+THE_TRACKERS = [f.name for f in fields(JobItem) if f.name.startswith("tracker_")]
 TRACKED = {"tracker_run": "run-1", "tracker_owner": "owner-1", "tracker_seq": 7}
 
 
@@ -91,7 +93,7 @@ def test_start_overwrites_what_an_ended_run_left(
     table: JobTable, put: Callable[..., JobItem]
 ) -> None:
     """The new item is no tracker's, also when it was made from the old one."""
-    put(**TRACKED, end_time=5, tracker_ledger="eA==", tracker_state="CANCELLED")
+    put(**dict.fromkeys(THE_TRACKERS, "x"), end_time=5)
     table.start_image_request(table.get_image_request("image"))
     assert not [name for name in stored(table) if name.startswith("tracker_")]
 
@@ -263,10 +265,7 @@ def test_update_of_a_trackers_item_leaves_what_is_the_trackers(
         region_count=9,
         region_success=9,
         region_error=9,
-        tracker_run="mine",
-        tracker_seq=9,
-        tracker_ledger="eQ==",
-        tracker_state="CANCELLED",
+        **dict.fromkeys(THE_TRACKERS, "mine"),
     )
     table.update_image_request(item)
     assert stored(table) == {**before, **described}
