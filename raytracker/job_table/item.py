@@ -51,7 +51,6 @@ class JobItem(DDBItem):
         tracker_ends: False: a settled image ends when it is told to, not by itself.
         tracker_grid: JSON object: how the image was cut into tiles and regions.
         tracker_pool: The pool whose actor hosts the run, and how many actors that has.
-        tracker_ends: False: a settled image ends only when somebody says so; else it ends at once.
     """
 
     image_id: str
@@ -85,7 +84,6 @@ class JobItem(DDBItem):
     tracker_ends: bool | None = None
     tracker_grid: str | None = None
     tracker_pool: str | None = None
-    tracker_ends: bool | None = None
 
     def __post_init__(self) -> None:
         self.ddb_key = DDBKey(hash_key="image_id", hash_value=self.image_id)
