@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from .answers import restore_binary
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBServiceResource
 
 _MAX_SHARED = 8  # of endpoints and environments, in one process
+# A thousand images of an actor whose role was taken away are refused all the time.
+MAX_DROPS, DROPS_SECONDS = 20, 10.0
 
 # Clients are built one at a time: boto3's loaders are not safe to use from two threads at once.
 _building = threading.RLock()
@@ -31,13 +35,17 @@ class Clients:
     Args:
         endpoint_url: Where DynamoDB answers; None: as boto3 finds it.
         region_name: AWS region; None: as boto3 finds it.
+        before: What this takes the place of.
     """
 
-    def __init__(self, endpoint_url: str | None, region_name: str | None) -> None:
+    def __init__(
+        self, endpoint_url: str | None, region_name: str | None, before: Clients | None = None
+    ) -> None:
         self._endpoint_url = endpoint_url
         self._region_name = region_name
         self._process = os.getpid()
         self._dropped = False
+        self._drops: deque[float] = before._drops if before else deque(maxlen=MAX_DROPS)
         self._session: Any = None
         self._writer: Any = None
 
@@ -47,8 +55,16 @@ class Clients:
         return self._process == os.getpid() and not self._dropped
 
     def drop(self) -> None:
-        """Has all who use this get another: the credentials were refused."""
-        self._dropped = True
+        """Has all who use this get another: the credentials were refused.
+
+        But not too often: then they stay with this one for some seconds.
+        """
+        now = time.monotonic()
+        with _building:
+            often = len(self._drops) == MAX_DROPS and now - self._drops[0] < DROPS_SECONDS
+            if not self._dropped and not often:
+                self._dropped = True
+                self._drops.append(now)
 
     @property
     def writer(self) -> Any:
@@ -102,7 +118,7 @@ def shared_clients(endpoint_url: str | None, region_name: str | None) -> Clients
     with _building:
         found = _shared.pop(key, None)
         if found is None or not found.usable:
-            found = Clients(endpoint_url, region_name)
+            found = Clients(endpoint_url, region_name, before=found)
         _shared[key] = found
         while len(_shared) > _MAX_SHARED:
             del _shared[next(iter(_shared))]  # the one not asked for longest

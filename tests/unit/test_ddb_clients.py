@@ -18,7 +18,7 @@ import pytest
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from raytracker.ddb import ConditionFailed, DDBHelper, TableConnection
+from raytracker.ddb import ConditionFailed, DDBHelper, TableConnection, clients
 from raytracker.ddb.answers import other_credentials_may_help
 from raytracker.errors import CredentialsRefused, TableError, TableUnavailable
 from raytracker.job_table import JobItem, JobTable
@@ -187,6 +187,24 @@ def test_renewed_credentials_are_seen_by_all_threads(
         # One may have looked for credentials just before they were renewed.
         assert max(work.result() for work in works) <= 1
     assert len({id(table.writer) for table in tables}) == 1
+
+
+def test_refusals_without_end_make_few_sessions(
+    table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session takes a tenth of a second of computing, and an actor may host a thousand images."""
+    made: list[Any] = []
+    real = boto3.Session
+    monkeypatch.setattr(boto3, "Session", lambda **o: made.append(o) or real(**o))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "OLD")
+    monkeypatch.setattr(clients, "DROPS_SECONDS", 1e9)
+    assert all(is_refused(ASKS[0], table) for _ in range(40))
+    assert len(made) == 1 + clients.MAX_DROPS
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "NEW")
+    assert is_refused(ASKS[0], table)
+    monkeypatch.setattr(clients, "DROPS_SECONDS", 0.0)
+    assert is_refused(ASKS[0], table)
+    assert not is_refused(ASKS[0], table)
 
 
 def test_what_has_nothing_to_do_with_credentials_drops_no_client(
