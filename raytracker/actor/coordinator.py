@@ -20,7 +20,6 @@ from ..errors import (
     RaytrackerError,
     TableUnavailable,
     TrackerSuperseded,
-    UnknownRegion,
 )
 from ..job_table import KEEP_SECONDS, Flush, JobItem, OwnerMoved, RunTable, ledger_of
 from ..ledger import ERROR, Ledger, encode_outcomes
@@ -317,8 +316,8 @@ class Coordinator:
     def _take_early(self, ledger: Ledger, batch: Batch) -> JobEnded | None:
         try:
             return self._take(ledger, batch)
-        except UnknownRegion as err:  # nobody is left to be told
-            logger.error("image %s: a report is dropped: %s", self.image_id, err)
+        except Exception as err:  # nobody is left to be told; and the others must not be lost
+            logger.error("image %s: a report is dropped", self.image_id, exc_info=err)
             return None
 
     def _open_errors(self) -> Tentatives:

@@ -4,11 +4,13 @@ No method waits for DynamoDB: threads of the actor step the coordinators. Every 
 image's spec, because Ray restarts an actor with its first arguments only: what it was told later
 is gone, and what it needs is in the item.
 
-An actor hosts one image, or its share of the images of a pool; it does not know which.
+An actor hosts one run, or its share of the images of a pool; it does not know which. What is wrong
+with one image is answered for that image: it spoils no call, and ends no thread.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING
 import ray
 
 from ..errors import RaytrackerError
-from ..ray_runtime import in_local_mode
+from ..ray_runtime import in_a_line, in_local_mode, node_address
 from .coordinator import Coordinator
 from .messages import Ack, Batch, LedgerView, Status
 from .schedule import Schedule
@@ -27,11 +29,15 @@ from .spec import Spec
 if TYPE_CHECKING:
     from ..job_table import JobTable
 
+logger = logging.getLogger(__name__)
+
 LINGER_SECONDS = 10.0
 IDLE_SECONDS = 300.0
 SWEEP_SECONDS = 2.5
 EXIT_SECONDS = 2.0
 MAX_THREADS = 8  # and so as many connections to DynamoDB, for however many images
+
+_Key = tuple[object, ...]
 
 
 class _Moved(RaytrackerError):
@@ -43,10 +49,11 @@ class ImageActor:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._hosted: dict[tuple[object, ...], Coordinator] = {}
-        self._schedule: Schedule[tuple[object, ...]] = Schedule()
-        self._stepping: set[tuple[object, ...]] = set()
+        self._hosted: dict[_Key, Coordinator] = {}
+        self._schedule: Schedule[_Key] = Schedule()
+        self._stepping: set[_Key] = set()
         self._tables: dict[object, JobTable] = {}
+        self._place = f"node {node_address()}, process {os.getpid()}"
         self._threads = 0
         self._stays = in_local_mode()  # asked now: later Ray may have gone
         self._leaving = False
@@ -61,8 +68,8 @@ class ImageActor:
         try:
             coordinator = self._open(spec)
             ack = coordinator.report(batch, urgent=urgent)
-        except RaytrackerError as err:
-            return err
+        except Exception as err:
+            return _told(spec, err)
         self._reschedule(spec.key, coordinator)
         return ack
 
@@ -84,20 +91,26 @@ class ImageActor:
         try:
             coordinator = self._open(spec)
             coordinator.end(state)
-        except RaytrackerError as err:
-            return (err,)
+        except Exception as err:
+            return (_told(spec, err),)
         self._reschedule(spec.key, coordinator)
         return (None,)
 
     def status(self, spec: Spec) -> Status | None:
         """Returns how the image stands; None if it is not served here."""
-        coordinator = self._hosted.get(spec.key)
-        return coordinator.status() if coordinator else None
+        try:
+            coordinator = self._hosted.get(spec.key)
+            return coordinator.status() if coordinator else None
+        except Exception as err:
+            return Status(None, None, _told(spec, err))
 
     def view(self, spec: Spec) -> LedgerView | None:
         """Returns a copy of the ledger; None if it is not served here."""
-        coordinator = self._hosted.get(spec.key)
-        return coordinator.view() if coordinator else None
+        try:
+            coordinator = self._hosted.get(spec.key)
+            return coordinator.view() if coordinator else None
+        except Exception as err:
+            return LedgerView(None, {}, None, _told(spec, err))
 
     def pid(self) -> int:
         """Returns the process."""
@@ -140,6 +153,7 @@ class ImageActor:
                     table,  # the same for all images, and with it its connections
                     flush_interval=spec.flush_interval,
                     max_wcu_per_second=spec.max_wcu_per_second,
+                    place=self._place,
                 )
                 if self._threads < min(len(self._hosted), MAX_THREADS):
                     self._start_thread()
@@ -147,11 +161,13 @@ class ImageActor:
             raise _Moved(f"image {spec.image_id!r} is served by another process now")
         return coordinator
 
+    # --- steps ---
+
     def _start_thread(self) -> None:
         self._threads += 1
         threading.Thread(target=self._serve, daemon=True, name="raytracker").start()
 
-    def _reschedule(self, key: tuple[object, ...], coordinator: Coordinator) -> None:
+    def _reschedule(self, key: _Key, coordinator: Coordinator) -> None:
         with self._changed:
             # One thread at a time steps a coordinator; that thread sets its next time.
             if key not in self._stepping and self._schedule.set(key, coordinator.due()):
@@ -164,12 +180,16 @@ class ImageActor:
                 key = self._next()
                 coordinator = self._hosted[key]
                 self._stepping.add(key)
-            coordinator.step()
+            try:
+                coordinator.step()
+            except Exception:  # a defect of ours; it must not end what serves the others
+                logger.exception("image %s", coordinator.image_id)
+                time.sleep(SWEEP_SECONDS)
             with self._changed:
                 self._stepping.discard(key)
                 self._reschedule(key, coordinator)
 
-    def _next(self) -> tuple[object, ...]:
+    def _next(self) -> _Key:
         while True:
             now = time.monotonic()
             key = self._schedule.take(now)
@@ -191,10 +211,13 @@ class ImageActor:
                 del self._hosted[key]
                 self._schedule.set(key, None)
         if self._done() and not self._leaving and not self._stays:
-            self._leaving = True
-            # From a thread only a call to ourselves ends the process as intended.
-            myself = ray.get_runtime_context().current_actor
-            myself.leave.options(max_task_retries=0).remote()
+            try:
+                # From a thread only a call to ourselves ends the process as intended.
+                myself = ray.get_runtime_context().current_actor
+                myself.leave.options(max_task_retries=0).remote()
+                self._leaving = True
+            except Exception as err:  # the next sweep tries again
+                logger.warning("the actor cannot leave: %s", in_a_line(err))
 
     def _done(self) -> bool:
         """Whether nobody needs this process any more."""
@@ -206,3 +229,11 @@ class ImageActor:
             return True
         used = max(self._last_call, *(coordinator.last_used for coordinator in hosted))
         return now - used > IDLE_SECONDS and all(c.finished or c.idle for c in hosted)
+
+
+def _told(spec: Spec, error: Exception) -> RaytrackerError:
+    """Returns an error as it is answered: of that image alone, and with nothing but its text."""
+    if isinstance(error, RaytrackerError):
+        return error
+    logger.error("image %s", spec.image_id, exc_info=error)
+    return RaytrackerError(f"image {spec.image_id!r}: {in_a_line(error)}")

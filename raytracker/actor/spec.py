@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 import zlib
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import ray
 
 from .. import __version__
-from ..ray_runtime import runtime_environment
+from ..errors import TableError
+from ..ray_runtime import in_a_line, node_address, runtime_environment
 
 if TYPE_CHECKING:
     from ..job_table import JobItem, JobTable
@@ -77,7 +81,13 @@ class Spec:
 
     def __reduce__(self) -> tuple[Any, ...]:
         how = (self.flush_interval, self.max_wcu_per_second, self.pool)
-        return Spec, (self.image_id, self.run, self.table, *how)
+        return _unpickle, (self.image_id, self.run, self._pickled_table, *how)
+
+    @cached_property
+    def _pickled_table(self) -> bytes:
+        # Apart, so that a table that cannot be made in some process spoils only its own images'
+        # share of a call.
+        return bytes(ray.cloudpickle.dumps(self.table))
 
     @classmethod
     def of(cls, item: JobItem, table: JobTable) -> Spec:
@@ -100,3 +110,29 @@ class Spec:
             return f"{self.table.table_name}/{self.image_id}/{self.run}"
         number = zlib.crc32(self.image_id.encode()) % self.pool.size
         return f"pool:{self.pool}/{number}"  # a table's name has no colon
+
+
+class _NoTable:
+    """Stands for a job table that cannot be made in this process."""
+
+    def __init__(self, image_id: str, error: Exception) -> None:
+        self._text = (
+            f"image {image_id!r}: its job table cannot be made on node {node_address()}: "
+            f"{in_a_line(error)}"
+        )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise TableError(self._text)
+
+
+def _unpickle(image_id: str, run: str, table: bytes, *how: Any) -> Spec:
+    try:
+        return Spec(image_id, run, _table(table), *how)
+    except Exception as err:
+        return Spec(image_id, run, _NoTable(image_id, err), *how)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=64)
+def _table(pickled: bytes) -> JobTable:
+    table: JobTable = pickle.loads(pickled)
+    return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 from collections import Counter
@@ -11,9 +12,9 @@ from typing import Any
 import pytest
 
 from raytracker import JobItem
-from raytracker.actor import Ack, Batch, ImageActor, Spec
+from raytracker.actor import Ack, Batch, Coordinator, ImageActor, Spec
 from raytracker.actor import host as hosting
-from raytracker.errors import TrackerSuperseded
+from raytracker.errors import TableError, TrackerSuperseded
 from raytracker.ledger import Layout
 from tests.support.simulated_table import SimulatedTable
 from tests.support.waiting import wait_until
@@ -151,3 +152,78 @@ def test_a_host_in_the_process_serves_on_after_ray_has_gone(
     wait_until(lambda: host._swept > swept, what="a sweep with nothing left to host")
     report(host, second, 0)
     wait_until(lambda: "end_time" in table.items["scene-1"])
+
+
+# --- what is wrong with one image is answered for that image ---
+
+
+class ForeignTable:
+    """A job table of a kind that the actor's node cannot make."""
+
+    def __reduce__(self) -> Any:
+        return _fail, ()
+
+
+def _fail() -> None:
+    raise ModuleNotFoundError("No module named 'of_the_driver_only'")
+
+
+def test_a_table_that_cannot_be_made_spoils_no_call() -> None:
+    """Its image is told so, whatever it asks for; the others of the call are served."""
+    table = SlowTable()
+    (other,), host = started(table, 1), ImageActor()
+    spec = Spec("foreign", "run", ForeignTable())
+    spec = pickle.loads(pickle.dumps(spec))
+    batch = Batch.of({0: 2}, {})
+    told, ack = host.report([(spec, batch, False), (other, batch, False)])
+    assert isinstance(told, TableError)
+    assert str(told).startswith("image 'foreign': its job table cannot be made on node ")
+    assert str(told).endswith("No module named 'of_the_driver_only'")
+    assert isinstance(ack, Ack)
+    for answer in (host.status(spec), host.view(spec)):
+        assert str(answer.trouble) == str(told)
+    assert str(host.end(spec, None)[0]) == str(told)
+
+
+@pytest.mark.parametrize("is_claimed", [True, False], ids=["after the claim", "before it"])
+def test_a_report_that_makes_no_sense_spoils_no_other(is_claimed: bool) -> None:
+    """Nor the image's own that came before and after it."""
+    table = SlowTable()
+    specs = started(table, 2, regions=2)
+    if not is_claimed:
+        table.fates.extend(["lose_request"] * 4)  # for both images, whose claims are made again
+    host = ImageActor()
+    report(host, specs[0], 0)
+    if is_claimed:
+        wait_until(lambda: host._hosted[specs[0].key].durable)
+    answers = host.report(
+        [(specs[0], Batch([(0, "ab")], {}), False), (specs[1], Batch.of({0: 2}, {}), False)]
+    )
+    assert isinstance(answers[1], Ack)
+    if is_claimed:
+        assert str(answers[0]).startswith("image 'scene-0': TypeError: ")
+    for spec in specs:
+        report(host, spec, 1)
+    wait_until(lambda: all("end_time" in item for item in table.items.values()))
+
+
+def test_a_step_that_raises_ends_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made again, and other images are served all the same, by one thread if need be."""
+    monkeypatch.setattr(hosting, "SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr(hosting, "MAX_THREADS", 1)
+    table = SlowTable()
+    specs, host = started(table, 2), ImageActor()
+    steps = Counter[str]()
+    step = Coordinator.step
+
+    def fails_at_first(self: Coordinator) -> None:
+        steps[self.image_id] += 1
+        if self.image_id == "scene-0" and steps["scene-0"] <= 3:
+            raise ZeroDivisionError
+        step(self)
+
+    monkeypatch.setattr(Coordinator, "step", fails_at_first)
+    for spec in specs:
+        report(host, spec, 0)
+    wait_until(lambda: all("end_time" in item for item in table.items.values()))
+    assert steps["scene-0"] > 3
