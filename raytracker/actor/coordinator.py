@@ -231,6 +231,12 @@ class Coordinator:
         self._trouble.log()
 
     @property
+    def claimed(self) -> bool:
+        """Whether the item has been claimed, and so what it holds is known."""
+        with self._lock:
+            return self._ledger is not None
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to do: ended and durable, or ended by another run."""
         with self._lock:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import ray
 
 from ..errors import RaytrackerError
-from ..ray_runtime import in_a_line, in_local_mode, node_address
+from ..ray_runtime import attempts_of, in_a_line, in_local_mode, node_address
+from .attempts import LOOK_SECONDS, Attempts
 from .coordinator import Coordinator
 from .messages import Ack, Batch, LedgerView, Status
 from .schedule import Schedule
@@ -55,6 +56,8 @@ class ImageActor:
         self._tables: dict[object, JobTable] = {}
         self._place = f"node {node_address()}, process {os.getpid()}"
         self._threads = 0
+        self._uncertain: set[_Key] = set()  # of whose errors some may not be final
+        self._inquires = False
         self._stays = in_local_mode()  # asked now: later Ray may have gone
         self._leaving = False
         self._last_call = self._swept = time.monotonic()
@@ -71,6 +74,8 @@ class ImageActor:
         except Exception as err:
             return _told(spec, err)
         self._reschedule(spec.key, coordinator)
+        if batch.tentative:
+            self._inquire_about(spec.key)
         return ack
 
     def open(self, spec: Spec) -> bool:
@@ -229,6 +234,60 @@ class ImageActor:
             return True
         used = max(self._last_call, *(coordinator.last_used for coordinator in hosted))
         return now - used > IDLE_SECONDS and all(c.finished or c.idle for c in hosted)
+
+    # --- errors that may not be final ---
+
+    def _inquire_about(self, key: _Key) -> None:
+        with self._changed:
+            self._uncertain.add(key)
+            if not self._inquires:
+                self._inquires = True
+                threading.Thread(target=self._inquire, daemon=True, name="raytracker-ask").start()
+
+    def _inquire(self) -> None:
+        """Asks Ray about once a second which errors are final, as long as some may not be."""
+        attempts = Attempts()
+        while True:
+            started = time.monotonic()
+            with self._changed:
+                asked = self._asked()
+                if not self._uncertain:
+                    self._inquires = False
+                    return
+            try:
+                self._decide(attempts, asked)
+            except Exception as err:  # the head node is away, say
+                logger.warning("Ray does not tell which attempts were the last: %s", in_a_line(err))
+            # A look takes seconds where Ray remembers many tasks.
+            time.sleep(max(LOOK_SECONDS, 4 * (time.monotonic() - started)))
+
+    def _asked(self) -> dict[tuple[str, int], list[_Key]]:
+        """Returns the attempts whose errors may not be final, and the runs that these are of."""
+        asked: dict[tuple[str, int], list[_Key]] = {}
+        for key in list(self._uncertain):
+            coordinator = self._hosted.get(key)
+            errors = coordinator.tentative() if coordinator else []
+            for error in errors:
+                asked.setdefault((error.task, error.attempt), []).append(key)
+            # Before the claim there is nothing to ask about yet.
+            if coordinator is None or (coordinator.claimed and not errors) or coordinator.finished:
+                self._uncertain.discard(key)
+        return asked
+
+    def _decide(self, attempts: Attempts, asked: dict[tuple[str, int], list[_Key]]) -> None:
+        # In local mode there is one attempt of each task.
+        known = {} if self._stays or not asked else attempts_of({task for task, _ in asked})
+        last, lost = attempts.decide(asked, known, time.monotonic())
+        if self._stays:
+            last = dict.fromkeys(asked, True)
+        elif lost:
+            logger.warning("Ray knows nothing of tasks %s: their errors count", lost[:10])
+        for (task, number), final in last.items():
+            for key in set(asked[task, number]):
+                coordinator = self._hosted.get(key)
+                if coordinator is not None:
+                    coordinator.resolve(task, number, final)
+                    self._reschedule(key, coordinator)
 
 
 def _told(spec: Spec, error: Exception) -> RaytrackerError:

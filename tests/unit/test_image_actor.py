@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from raytracker import JobItem
-from raytracker.actor import Ack, Batch, Coordinator, ImageActor, Spec
+from raytracker.actor import Ack, Batch, Coordinator, ImageActor, Spec, Tentative, attempts
 from raytracker.actor import host as hosting
 from raytracker.errors import TableError, TrackerSuperseded
 from raytracker.ledger import Layout
@@ -227,3 +227,91 @@ def test_a_step_that_raises_ends_no_thread(monkeypatch: pytest.MonkeyPatch) -> N
         report(host, spec, 0)
     wait_until(lambda: all("end_time" in item for item in table.items.values()))
     assert steps["scene-0"] > 3
+
+
+# --- errors that may not be final ---
+
+
+@pytest.fixture
+def ray_knows(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[int, bool]]:
+    """What Ray tells of tasks, which is asked a hundred times a second."""
+    known: dict[str, dict[int, bool]] = {}
+    monkeypatch.setattr(hosting, "attempts_of", lambda tasks: {**known})
+    monkeypatch.setattr(hosting, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(attempts, "LOOK_SECONDS", 0.03)
+    monkeypatch.setattr(attempts, "UNKNOWN_SECONDS", 0.1)
+    return known
+
+
+def fail_softly(host: ImageActor, spec: Spec, region: int, task: str, attempt: int) -> None:
+    error = Tentative(region, 1, f"{task} {attempt}", task, attempt)
+    [ack] = host.report([(spec, Batch([], {}, tentative=[error]), False)])
+    assert isinstance(ack, Ack)
+
+
+def test_an_error_counts_once_its_attempt_was_the_last(
+    ray_knows: dict[str, dict[int, bool]],
+) -> None:
+    """Not while the attempt runs, nor when another came after it; that one tells for itself."""
+    table = SlowTable()
+    (spec,), host = started(table, 1, regions=3), ImageActor()
+    host._stays = False
+    ray_knows |= {"runs": {0: False}, "again": {0: True, 1: False}, "failed": {0: True, 1: True}}
+    fail_softly(host, spec, 0, "runs", 0)
+    fail_softly(host, spec, 1, "again", 0)
+    fail_softly(host, spec, 2, "failed", 1)
+    coordinator = host._hosted[spec.key]
+    wait_until(lambda: [error.task for error in coordinator.tentative()] == ["runs"])
+    assert table.items["scene-0"]["region_error"] == 0 or coordinator.durable
+    wait_until(lambda: table.items["scene-0"]["region_error"] == 1)
+    assert not coordinator.idle
+    report(host, spec, 1)
+    ray_knows["runs"] = {0: True}
+    wait_until(lambda: "end_time" in table.items["scene-0"])
+    item = table.items["scene-0"]
+    assert (item["region_success"], item["region_error"]) == (1, 2)
+    assert item["tracker_errors"] == {"0": "runs 0", "2": "failed 1"}
+
+
+def test_an_error_of_a_task_that_ray_does_not_know_counts_in_the_end(
+    ray_knows: dict[str, dict[int, bool]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """And is logged: what Ray remembers may be switched off."""
+    table = SlowTable()
+    (spec,), host = started(table, 1), ImageActor()
+    host._stays = False
+    fail_softly(host, spec, 0, "forgotten", 0)
+    wait_until(lambda: "end_time" in table.items["scene-0"])
+    assert table.items["scene-0"]["region_error"] == 1
+    assert "Ray knows nothing of tasks [('forgotten', 0)]" in caplog.text
+
+
+def test_an_error_waits_while_ray_does_not_answer(
+    ray_knows: dict[str, dict[int, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that asks goes on asking; and begins again for what comes after."""
+    answers: list[Any] = [ConnectionError("no head node")] * 20
+
+    def attempts_of(tasks: set[str]) -> dict[str, dict[int, bool]]:
+        if answers:
+            raise answers.pop()
+        return {task: {0: True} for task in tasks}
+
+    monkeypatch.setattr(hosting, "attempts_of", attempts_of)
+    table = SlowTable()
+    (spec,), host = started(table, 1, regions=2), ImageActor()
+    host._stays = False
+    fail_softly(host, spec, 0, "first", 0)
+    wait_until(lambda: table.items["scene-0"]["region_error"] == 1)
+    assert not answers
+    wait_until(lambda: not host._inquires)
+    fail_softly(host, spec, 1, "second", 0)
+    wait_until(lambda: "end_time" in table.items["scene-0"])
+
+
+def test_in_local_mode_each_attempt_is_the_last(ray_knows: dict[str, dict[int, bool]]) -> None:
+    """Ray makes no other there, and tells nothing."""
+    table = SlowTable()
+    (spec,), host = started(table, 1), ImageActor()
+    fail_softly(host, spec, 0, "task", 0)
+    wait_until(lambda: "end_time" in table.items["scene-0"])
