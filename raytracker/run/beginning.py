@@ -151,10 +151,27 @@ def _is_written(found: JobItem | None, run: str) -> bool:
 
 
 def _check_same(found: JobItem, layout: Layout, grid: str | None) -> None:
-    theirs = ledger_of(found).layout
-    if theirs != layout:
-        raise ResumeMismatch(f"image {found.image_id!r} has {theirs}; the resume asks for {layout}")
+    known = ledger_of(found).layout
+    theirs, ours = str(known), str(layout)
     if (found.tracker_grid or None) != grid:
-        raise ResumeMismatch(
-            f"image {found.image_id!r} was cut as {found.tracker_grid}; the resume asks for {grid}"
-        )
+        their_cut, our_cut = _differences(found.tracker_grid, grid)
+        theirs, ours = f"{theirs} cut with {their_cut}", f"{ours} cut with {our_cut}"
+    elif known == layout:
+        return
+    raise ResumeMismatch(
+        f"image {found.image_id!r} has {theirs}; the resume asks for {ours}: give the same, or "
+        'if_exists="restart"'
+    )
+
+
+def _differences(*grids: str | None) -> list[str]:
+    """Returns what each of two cuts says of the options in which they differ."""
+    try:
+        theirs, ours = (json.loads(grid or "{}") for grid in grids)
+        names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    except (TypeError, ValueError, AttributeError, RecursionError):  # what somebody else wrote
+        return [f"{grid!s:.200}" for grid in grids]
+    return [
+        ", ".join(f"{name} {json.dumps(cut.get(name))}" for name in names) if cut else "no grid"
+        for cut in (theirs, ours)
+    ]

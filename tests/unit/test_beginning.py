@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from raytracker import JobItem
 from raytracker.actor import Batch, Coordinator
+from raytracker.errors import ResumeMismatch
 from raytracker.ledger import Layout
 from raytracker.run import IfExists, begin, go_on
 from tests.support.simulated_table import SimulatedTable
@@ -60,3 +64,32 @@ def test_a_resume_that_got_through_is_not_made_again() -> None:
     while table.held_back:
         table.deliver(0)
     assert table.items["scene"]["tracker_owner"] == owner
+
+
+CUT = {"tile_size": [256, 256], "edges": "clip", "bands": None}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "told"),
+    [
+        (CUT, {**CUT, "edges": "pad"}, 'cut with edges "clip"; the .* cut with edges "pad": give'),
+        (
+            CUT,
+            {**CUT, "tile_size": [64, 64], "bands": [3]},
+            r"with tile_size \[256, 256\], bands null; .* with tile_size \[64, 64\], bands \[3\]: ",
+        ),
+        (None, CUT, "cut with no grid; the .* cut with edges"),
+        (CUT, None, r"cut with tile_size \[256, 256\], .* cut with no grid: "),
+        ("[" * 100_000, CUT, r"cut with \[\["),
+        ("[1]", CUT, r"cut with \[1\]; the resume"),
+        ("garbage", CUT, "cut with garbage; "),
+    ],
+)
+def test_a_resume_with_another_cut_names_what_differs(theirs: Any, ours: Any, told: str) -> None:
+    """With both values; other options are not named."""
+    table = SimulatedTable()
+    cut = theirs if isinstance(theirs, str | None) else json.dumps(theirs)
+    table.start(JobItem("scene", tracker_grid=cut), run="before", layout=Layout.of(5))
+    with pytest.raises(ResumeMismatch, match=told):
+        begin(JobItem("scene"), 6, table, "resume", ours, False)
+    assert table.items["scene"]["tracker_run"] == "before"
