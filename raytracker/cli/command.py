@@ -100,6 +100,14 @@ class IfExists(str, Enum):
     restart = "restart"
 
 
+class Edges(str, Enum):
+    """What becomes of the last tiles."""
+
+    clip = "clip"
+    pad = "pad"
+    shift = "shift"
+
+
 class RoiCrs(str, Enum):
     """What the ROI's coordinates are."""
 
@@ -163,6 +171,23 @@ def run(
     roi_crs: Annotated[
         RoiCrs, typer.Option(help="What it is in: the image's CRS, or longitude and latitude.")
     ] = RoiCrs.image,
+    edges: Annotated[
+        Edges,
+        typer.Option(
+            help="Tiles that reach beyond the image: smaller, padded, or moved into the image."
+        ),
+    ] = Edges.clip,
+    bands: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N",
+            help="The bands that the function gets, from 1, such as 3,2,1.",
+            show_default="all",
+        ),
+    ] = None,
+    skip_empty: Annotated[
+        bool, typer.Option("--skip-empty", help="Call no function on tiles without a valid pixel.")
+    ] = False,
     image_id: Annotated[
         str | None,
         typer.Option(metavar="ID", help="The key in the table, instead of the image's full path."),
@@ -204,6 +229,9 @@ def run(
             "region_size": _size("--region-size", region_size),
             "roi": roi,
             "roi_crs": roi_crs.value,
+            "edges": edges.value,
+            "bands": None if bands is None else _bands(bands),
+            "skip_empty": skip_empty,
         }
         from .run import run_image
 
@@ -313,6 +341,13 @@ def _size(option: str, text: str) -> int | tuple[int, int]:
         raise InvalidGrid(f"{option} {text!r}: give pixels, as N or WIDTHxHEIGHT")
     width, height = found.groups()
     return int(width) if height is None else (int(width), int(height))
+
+
+def _bands(text: str) -> list[int]:
+    """Returns "3,2,1" as numbers of bands; whether the image has them, the grid finds out."""
+    if re.fullmatch(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*", text, re.ASCII) is None:
+        raise InvalidGrid(f"--bands {text!r}: give numbers of bands, such as 3,2,1")
+    return [int(number) for number in text.split(",")]
 
 
 @contextmanager

@@ -72,6 +72,7 @@ class Grid:
             tiles lie evenly and a little closer, so that the last end with the image, as OSML's
             VariableOverlapTilingStrategy has it; one larger than the image is as large as it.
         bands: The numbers of the bands that pixels have, from 1, in their order; None: all.
+        skip_empty: Whether tiles without a valid pixel are passed over.
         roi: The region of interest as WKT; None: the whole image.
         roi_crs: "image" or "lonlat": what the ROI's coordinates are.
     """
@@ -82,6 +83,7 @@ class Grid:
     region_size: tuple[int, int]
     edges: Edges = "clip"
     bands: tuple[int, ...] | None = None
+    skip_empty: bool = False
     roi: str | None = None
     roi_crs: str = "image"
     _kept: _Kept | None = field(default=None, repr=False, compare=False)
@@ -259,6 +261,7 @@ class Grid:
             "region_size": list(self.region_size),
             "edges": self.edges,
             "bands": None if self.bands is None else list(self.bands),
+            "skip_empty": self.skip_empty,
             "roi": self.roi,
             "roi_crs": None if self.roi is None else self.roi_crs,
         }
@@ -273,6 +276,7 @@ def plan(
     roi_crs: str = "image",
     edges: Edges = "clip",
     bands: Sequence[int] | None = None,
+    skip_empty: bool = False,
 ) -> Grid:
     """Returns how an image is cut into tiles and regions, see `Grid`.
 
@@ -288,6 +292,7 @@ def plan(
         edges: "clip", "pad" or "shift": what becomes of the last tiles, see `Grid`.
         bands: The numbers of the bands that pixels have, from 1, in the order wanted; a band may
             come twice. None: all.
+        skip_empty: Whether tiles without a valid pixel are passed over.
 
     Raises:
         InvalidGrid: A size, the overlap, the edges, the bands or the ROI is none, or doesn't fit
@@ -305,7 +310,7 @@ def plan(
     if edges not in get_args(Edges):
         raise InvalidGrid(f'edges {edges!r}: say "clip", "pad" or "shift"')
     region = _pair("region_size", region_size, 1)
-    grid = Grid(info, tile, overlap, region, edges, _bands(info, bands))
+    grid = Grid(info, tile, overlap, region, edges, _bands(info, bands), bool(skip_empty))
     if grid.columns * grid.rows > _MAX_TILES:
         raise InvalidGrid(
             f"tile_size {tile_size} and tile_overlap {tile_overlap} make "

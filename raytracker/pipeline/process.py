@@ -7,7 +7,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, Literal
@@ -16,7 +16,7 @@ import ray
 
 from ..errors import OutputError
 from ..image_request import ImageRequest
-from ..imagery import Grid, ImageInfo, Size, Tile, describe, plan, read
+from ..imagery import Edges, Grid, ImageInfo, Size, Tile, describe, plan, read
 from ..job_table import JobItem, JobTable
 from ..ledger import RETURNED, SUCCESS
 from ..progress import Progress
@@ -42,6 +42,9 @@ def process_image(
     region_size: Size = 2048,
     roi: str | None = None,
     roi_crs: Literal["image", "lonlat"] = "image",
+    edges: Edges = "clip",
+    bands: Sequence[int] | None = None,
+    skip_empty: bool = False,
     image_read_role: str | None = None,
     output: str | os.PathLike[str] | None = None,
     if_exists: IfExists = "error",
@@ -72,6 +75,14 @@ def process_image(
         roi: Only tiles in this POLYGON or MULTIPOLYGON, as WKT, are processed.
         roi_crs: "image": the ROI is in the image's CRS, or (column, row) in pixels if it has
             none; "lonlat": it is longitude and latitude in degrees.
+        edges: What becomes of the tiles that don't end with the image at its right and lower edge.
+            "clip": they are smaller. "pad": their arrays are filled up, with the image's nodata
+            value or its pixels reflected; `tile.valid` is what is image. "shift": tiles lie
+            closer, so that the last end with the image.
+        bands: The numbers of the bands that pixels have, from 1, in the order wanted, such as
+            [3, 2, 1]; None: all.
+        skip_empty: Whether tiles without a valid pixel, see `Tile.mask`, are successes without a
+            call of the function.
         image_read_role: The ARN of a role to assume for reading the image from S3.
         output: A folder that every node sees, or `s3://bucket/prefix`: takes `results.geojson`,
             the Features of all tiles that succeeded, `job.json`, the job item, and a folder with
@@ -90,7 +101,8 @@ def process_image(
 
     Raises:
         InvalidImage: The image is missing or cannot be read.
-        InvalidGrid: A size, the overlap or the ROI is none, or does not fit the image.
+        InvalidGrid: A size, the overlap, the edges, the bands or the ROI is none, or does not fit
+            the image.
         OutputError: The output cannot be written, or not from every node.
         RayNotInitialized: This process is not connected to a Ray cluster.
         ImageExists, InvalidLayout, InvalidImageId, ResumeMismatch, TableError, TableUnavailable:
@@ -116,6 +128,9 @@ def process_image(
         region_size,
         roi,
         roi_crs,
+        edges,
+        bands,
+        skip_empty,
     )
     job = _filled(job, info.url if image_id is None else image_id, info, grid)
     store = None
@@ -134,7 +149,7 @@ def process_image(
     ) as tracker:
         if store is not None and if_exists == "resume":
             _check_resumed(tracker, grid, store)
-        _map(tracker, grid, _task(function, store), max_in_flight, on_progress)
+        _map(tracker, grid, _task(function, grid.skip_empty, store), max_in_flight, on_progress)
         ended = tracker.wait()
         if store is not None:
             coordinates = PIXEL_COORDINATES if info.crs is None else LONLAT_COORDINATES
@@ -189,11 +204,12 @@ def _tiles_folder(image_id: str, grid: Grid) -> str:
     return f"tiles-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 
-def _task(function: Callable[[Any, Tile], Any], store: ResultStore | None) -> Any:
+def _task(function: Callable[[Any, Tile], Any], skip_empty: bool, store: ResultStore | None) -> Any:
     # A closure, not arguments: a worker unpickles it once, so that what the function keeps in
     # its globals, such as a model, stays for the next tile.
     def process_tile(tile: Tile) -> None:
-        result = function(read(tile), tile)
+        empty = skip_empty and not tile.mask().any()
+        result = None if empty else function(read(tile), tile)
         if store is not None:
             store.write_tile(tile.region, tile.number, result)
 

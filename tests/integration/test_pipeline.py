@@ -325,6 +325,8 @@ def _never(*_: Any) -> None:
         ({"roi": "POINT (1 1)"}, InvalidGrid, "not an area"),
         ({"roi": "POLYGON ((0 0, 1 0, 1 1, 0 0))"}, InvalidGrid, "misses"),
         ({"roi": "POLYGON ((0 0, 1 0, 1 1, 0 0))", "roi_crs": "x"}, InvalidGrid, "roi_crs"),
+        ({"edges": "mirror"}, InvalidGrid, "edges 'mirror'"),
+        ({"bands": [1, 4]}, InvalidGrid, "has no band 4, its bands are 1 to 3"),
         ({"image_id": ""}, InvalidImageId, "not empty"),
         ({"image_id": "x" * 2049}, InvalidImageId, "2,?048"),
         ({"if_exists": "maybe"}, ValueError, "maybe"),

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 import raytracker
 from raytracker.cli import app
+from raytracker.imagery import describe, plan
 from raytracker.job_table import Flush, JobItem, JobTable
 from raytracker.ledger import Layout, Ledger, Outcome
 from tests.support.command import BAHAMAS
@@ -128,6 +130,9 @@ def test_an_option_that_is_missing():
         (["--tile-size", "1x2x3"], "--tile-size '1x2x3': give pixels"),
         (["--tile-overlap", "1.5"], "--tile-overlap '1.5': give pixels"),
         (["--region-size", ""], "--region-size '': give pixels"),
+        (["--bands", "3,x"], "--bands '3,x': give numbers of bands, such as 3,2,1"),
+        (["--bands", ""], "--bands '': give numbers"),
+        (["--bands", "3,2,4"], "has no band 4, its bands are 1 to 3"),
         (["--tile-size", "0"], "tile_size 0: give 1 or more pixels"),
         (["--tile-size", "100,-5"], "tile_size (100, -5): give 1 or more pixels"),
         (["--tile-overlap", "-1"], "tile_overlap -1: give 0 or more pixels"),
@@ -140,6 +145,25 @@ def test_an_option_that_is_missing():
 def test_bad_values(moto_table: JobTable, options: list[str], says: str):
     """They are named, with what would be right."""
     assert says in run_refused(moto_table.table_name, *options)
+
+
+def test_the_options_of_a_cut(monkeypatch: pytest.MonkeyPatch):
+    """They make the grid that `process_image` makes of its arguments."""
+    cuts: list[dict[str, Any]] = []
+
+    def note(*_: Any, cut: dict[str, Any], **__: Any) -> int:
+        cuts.append(cut)
+        return 0
+
+    monkeypatch.setattr("raytracker.cli.run.run_image", note)
+    line = ["run", BAHAMAS, "detector.py:detect", "--table", "jobs"]
+    assert invoke(*line).exit_code == 0
+    assert invoke(*line, "--edges", "pad", "--bands", "3, 1", "--skip-empty").exit_code == 0
+    info = describe(BAHAMAS)
+    assert [plan(info, **cut) for cut in cuts] == [
+        plan(info),
+        plan(info, edges="pad", bands=[3, 1], skip_empty=True),
+    ]
 
 
 def test_two_sizes_are_width_and_height(moto_table: JobTable):

@@ -324,6 +324,7 @@ def test_the_grid_as_json_is_equal_for_equal_grids_only() -> None:
         told(tile_size=65),
         told(tile_overlap=1),
         told(region_size=100),
+        told(skip_empty=True),
         told(bands=[1]),
         told(bands=[2, 1]),
         told(edges="pad"),
