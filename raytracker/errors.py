@@ -98,6 +98,10 @@ class ImageStalled(RaytrackerError):
     """Nothing runs and nothing is reported any more, but regions are pending."""
 
 
+class TaskFailed(RaytrackerError):
+    """A task raised what does not travel: type and text are told, the exception itself is lost."""
+
+
 class TaskTimeout(RaytrackerError, TimeoutError):
     """A task took longer than it may."""
 

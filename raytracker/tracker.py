@@ -239,7 +239,7 @@ class ImageTracker(View):
         try:
             yield
         except Exception as err:
-            if not attempt.current(self._run.spec) and attempt_number() >= retries:
+            if attempt.current(self._run.spec) or attempt_number() >= retries:
                 self._report(error, {error[0][0]: reason_of(err)})
             raise
         self._report(success, {})
@@ -247,8 +247,9 @@ class ImageTracker(View):
     def _report(self, spans: list[Span], reasons: Mapping[int, str]) -> None:
         current = attempt.current(self._run.spec)
         if current:
-            current.add(spans, reasons)
-        self._run.report(spans, reasons)
+            spans, reasons = current.add(spans, reasons), {}  # its errors wait for its end
+        if spans:
+            self._run.report(spans, reasons)
 
     # --- the driver's side ---
 

@@ -1,8 +1,9 @@
-"""Work in bounded number, and what became of it: `map_unordered`, the driver's side."""
+"""Work in bounded number, and what became of it: `map_unordered`."""
 
 from . import attempt
-from .mapper import Key, Results
+from .mapper import Results
 from .policy import Tolerance
+from .task import Key
 
 __all__ = [
     "Key",

@@ -2,34 +2,64 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from types import FrameType
 
 from ..actor import Spec
-from ..errors import TaskTimeout
-from ..ledger import Outcomes, Span
+from ..ledger import ERROR, SUCCESS, Outcomes, Span
 
-GRACE_SECONDS = 5.0
+Told = tuple[Sequence[Span], Mapping[int, str]]
+
+_ERRORS = bytes(byte if byte == ERROR[0] else 0 for byte in range(256))
+_SUCCESSES = bytes(byte if byte == SUCCESS[0] else 0 for byte in range(256))
 
 
-@dataclass(eq=False)
 class Attempt:
-    """What a task reported while it ran; travels back to the driver with its result."""
+    """What a task told while it ran; travels back to the driver with its result.
 
-    spec: Spec
-    outcomes: Outcomes = field(default_factory=Outcomes)
-    reasons: dict[int, str] = field(default_factory=dict)
+    Successes are told to others at once. An error is kept: Ray may try the task again, and then
+    this attempt has said nothing.
 
-    def add(self, spans: Iterable[Span], reasons: Mapping[int, str]) -> None:
-        """Notes what is reported."""
-        for span in spans:
-            self.outcomes.join(*span)
-        self.reasons.update(reasons)
+    Args:
+        spec: The image and run.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._lock = threading.RLock()  # the task may have threads, and signal handlers
+        self._outcomes = Outcomes()
+        self._reasons: dict[int, str] = {}
+
+    def add(self, spans: Iterable[Span], reasons: Mapping[int, str]) -> list[Span]:
+        """Notes what is told; returns what of it may be passed on at once."""
+        with self._lock:
+            for span in spans:
+                self._outcomes.join(*span)
+            self._reasons.update(reasons)
+        return list(_only(_SUCCESSES, spans))
+
+    def told(self) -> Told:
+        """Returns all that was told."""
+        with self._lock:
+            return list(self._outcomes.spans()), dict(self._reasons)
+
+    @property
+    def has_told(self) -> bool:
+        """Whether anything was told."""
+        return bool(self._outcomes)
+
+    def errors(self) -> Told:
+        """Returns what was kept."""
+        spans, reasons = self.told()
+        return list(_only(_ERRORS, spans)), reasons
+
+
+def _only(table: bytes, spans: Iterable[Span]) -> Iterator[Span]:
+    for first, outcomes in spans:
+        left = outcomes.translate(table)
+        if left.strip(b"\0"):
+            yield first, left
 
 
 # Of the process, not of the thread: a worker runs one task at a time, and what a thread of that
@@ -46,33 +76,6 @@ def running(spec: Spec) -> Iterator[Attempt]:
         yield attempt
     finally:
         _attempts.remove(attempt)
-
-
-@contextmanager
-def limited(timeout: float | None) -> Iterator[None]:
-    """Raises TaskTimeout in the block when it takes longer than `timeout` seconds.
-
-    A block that does not come back to Python, such as a call into C, is not interrupted by that:
-    some seconds later the whole worker process ends, and Ray reports it as crashed.
-    """
-    if timeout is None or threading.current_thread() is not threading.main_thread():
-        yield  # signals reach the main thread only, where a worker runs its tasks
-        return
-
-    def expire(number: int, frame: FrameType | None) -> None:
-        raise TaskTimeout(f"the task took longer than {timeout:g} s")
-
-    last_resort = threading.Timer(timeout + GRACE_SECONDS, os._exit, (1,))
-    last_resort.daemon = True
-    before = signal.signal(signal.SIGALRM, expire)
-    last_resort.start()
-    signal.setitimer(signal.ITIMER_REAL, timeout)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        last_resort.cancel()
-        signal.signal(signal.SIGALRM, before)
 
 
 def current(spec: Spec) -> Attempt | None:

@@ -1,251 +1,142 @@
-"""The driver's side: tasks in bounded number, each reported by the driver when it has finished.
-
-The driver reports what a task can't: that its worker was killed, ran out of memory, or was lost
-with its node. And it reports once more what tasks reported themselves, because a worker may be
-killed before its own report is durable.
-"""
+"""The results of `map_unordered`, for whoever consumes them, and what drives its engine."""
 
 from __future__ import annotations
 
-import functools
 import queue
+import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
-from ..errors import JobStopped, RayNotInitialized, RaytrackerError
-from ..ledger import ERROR, SUCCESS, Layout, Span, reason_of
-from ..ray_runtime import check_connected, cluster, is_connected, unwrap
-from ..reporter import reporter
-from ..run import Run, end_early
-from . import attempt
-from .policy import Tolerance
+from ..errors import RayNotInitialized
+from ..ray_runtime import cluster, in_worker
+from ..run import Run
+from .engine import Engine, Finished
+from .failure import cause_of
+from .policy import Bound, TimeLimit, Tolerance
+from .task import Key, Task
 
-TASKS_PER_CPU = 4
-POLL_SECONDS = 0.1
-STOP_SECONDS = 30.0
+FIRST_POLL_SECONDS = 0.005  # what was submitted meanwhile is looked at then
+LONGEST_POLL_SECONDS = 0.1
 
-Key = int | tuple[int, int]
-Item = tuple[Key, tuple[Any, ...]]
 Result = tuple[Key, Any, BaseException | None]
-_End = BaseException | None
 
 
 class Results(Iterator[Result]):
     """The results of `ImageTracker.map_unordered`, in the order in which tasks finish.
 
-    Tasks run whether or not this is read. Closing or dropping it cancels what is in flight; a task
-    that is in a call into C then, and does not leave it, is ended some seconds later.
+    Tasks run whether or not this is read, and their results stay with Ray until then. Inside a Ray
+    task or actor they are submitted while this is read, or `wait` waits. Closing or dropping it
+    cancels what is in flight, as does Ctrl-C; a task that is in a call into C then, and does not
+    leave it, is ended some seconds later.
     """
 
-    _drain: _Drain | None = None
+    _closed = True  # until there is something to close
 
     def __init__(
         self,
         run: Run,
         remote_function: Any,
-        items: Iterable[Item],
+        items: Iterable[Any],
         *,
         max_in_flight: int | None,
         timeout: float | None,
         tolerance: Tolerance,
     ) -> None:
-        check_connected()
-        if max_in_flight is None:
-            max_in_flight = TASKS_PER_CPU * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        if max_in_flight < 1:
-            raise ValueError(f"max_in_flight={max_in_flight}: it is at least 1")
-        if timeout is not None and timeout <= 0:
-            raise ValueError(f"timeout={timeout}: it is more than 0 seconds")
-        # The thread must not hold this object, or dropping it would go unnoticed.
-        self._drain = drain = _Drain(
-            run,
-            _tracked(run, remote_function, timeout),
-            iter(items),
-            max_in_flight,
-            tolerance,
-        )
-        self._results = drain.results
-        self._ended = False
-        threading.Thread(target=drain.run, daemon=True, name="raytracker-map").start()
+        self._cluster = cluster()
+        bound = Bound(max_in_flight, lambda: ray.cluster_resources().get("CPU", 0.0))
+        task = Task(run, remote_function, TimeLimit(timeout))
+        self._engine = engine = Engine(run, task, items, bound, tolerance)
+        self._finished = engine.finished
+        self._pumped = in_worker()
+        self._ended = self._closed = False
+        if not self._pumped:
+            # These must not hold this object, or dropping it would go unnoticed.
+            for drive in (engine.feed, _Taker(engine).run):
+                threading.Thread(target=drive, daemon=True, name="raytracker-map").start()
 
     def __next__(self) -> Result:
         if self._ended:
             raise StopIteration
-        entry = self._results.get()
-        if isinstance(entry, tuple):
-            return entry
+        try:
+            entry = self._next()
+            if isinstance(entry, Finished):
+                return self._fetched(entry)
+        except (KeyboardInterrupt, SystemExit):
+            self.close()
+            raise
         self._ended = True
+        self.close()
         if entry is not None:
             raise entry
         raise StopIteration
 
+    def _next(self) -> Finished | BaseException | None:
+        if not self._pumped:
+            return self._finished.get()
+        while True:
+            with suppress(queue.Empty):
+                return self._finished.get_nowait()
+            self._engine.pump(LONGEST_POLL_SECONDS)
+
+    def _fetched(self, finished: Finished) -> Result:
+        if finished.error is not None:
+            return finished.key, None, finished.error
+        if cluster() != self._cluster:  # or Ray would start another by itself
+            raise RayNotInitialized("the cluster of these results has gone")
+        try:
+            return finished.key, ray.get(finished.result), None
+        except RayError as err:  # lost with its node, or not to be unpacked here
+            return finished.key, None, cause_of(err)
+
     def close(self) -> None:
         """Submits no more tasks, and cancels those in flight."""
-        if self._drain is not None:
-            self._drain.stop.set()
+        if self._closed:
+            return
+        self._closed = True
+        self._engine.end()
+        if self._pumped and self._engine.in_flight:  # else there is a thread that does it
+            threading.Thread(target=self._engine.cancel, daemon=True).start()
 
     def __del__(self) -> None:
         self.close()
 
 
-class _Drain:
-    """Submits tasks and takes their results, in a thread of its own."""
+class _Taker:
+    """Takes what has finished, in a driver: the life of a thread."""
 
-    def __init__(
-        self,
-        run: Run,
-        function: Any,
-        items: Iterator[Item],
-        max_in_flight: int,
-        tolerance: Tolerance,
-    ) -> None:
-        self.results: queue.SimpleQueue[Result | _End] = queue.SimpleQueue()
-        self.stop = threading.Event()
-        self._run = run
-        self._function = function
-        self._items = items
-        self._max_in_flight = max_in_flight
-        self._tolerance = tolerance
-        self._failed_tasks = self._failed_tiles = 0
-        self._in_flight: dict[Any, Key] = {}
-        self._cluster = cluster()
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._earlier = _shown_interrupt()
 
     def run(self) -> None:
-        with self._run.mapping():
-            end = self._drain()
-        self.results.put(end)
-        self._cancel()
-
-    def _drain(self) -> _End:
-        """Runs all tasks; returns what ended it early, for the consumer to see."""
         try:
-            more = self._submit()
-            while self._in_flight and not self.stop.is_set():
-                if cluster() != self._cluster:  # or Ray would start another by itself
-                    raise RayNotInitialized("the cluster of these tasks has gone")
-                for reference in self._finished():
-                    self._take(reference)
-                if self._is_past_tolerance():
-                    raise self._stopped()
-                if more:
-                    more = self._submit()
-        except BaseException as err:  # of the items' iterator, or of a key
-            return err
-        return None
+            self._take()
+        except BaseException as err:  # or nobody would be told
+            self._engine.end(err)
+        self._engine.cancel()
 
-    def _cancel(self) -> None:
-        """Cancels what is in flight; ends the workers of what does not come back to Python."""
-        left = list(self._in_flight)
-        for force in (False, True):
-            if not left or not is_connected():
-                return
-            for reference in left:
-                ray.cancel(reference, force=force)
-            _, left = ray.wait(
-                left, num_returns=len(left), timeout=attempt.GRACE_SECONDS, fetch_local=False
-            )
-
-    def _submit(self) -> bool:
-        """Submits until enough are in flight; returns whether there may be more items."""
-        while len(self._in_flight) < self._max_in_flight and not self.stop.is_set():
-            try:
-                key, args = next(self._items)
-            except StopIteration:
-                return False
-            _numbers(self._run.layout, key)  # an unknown region is told before its task runs
-            self._in_flight[self._function.remote(key, args)] = key
-        return True
-
-    def _finished(self) -> list[Any]:
-        references = list(self._in_flight)
-        ready, _ = ray.wait(references, num_returns=1, timeout=POLL_SECONDS)
-        if ready:  # and whatever else is ready by now
-            ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
-        return ready
-
-    def _take(self, reference: Any) -> None:
-        key = self._in_flight.pop(reference)
-        numbers = _numbers(self._run.layout, key)
-        try:
-            result, spans, reasons = ray.get(reference)
-        except Exception as err:
-            cause = _cause(err)
-            self._failed_tasks += 1
-            self._failed_tiles += len(numbers)
-            first = numbers[0]
-            self._report([(first, ERROR * len(numbers))], {first: reason_of(cause)})
-            self.results.put((key, None, cause))
-        else:
-            self._report(spans, reasons)
-            self.results.put((key, result, None))
-
-    def _report(self, spans: Sequence[Span], reasons: Mapping[int, str]) -> None:
-        self._run.report(spans, reasons)
-
-    def _is_past_tolerance(self) -> bool:
-        tiles = self._run.layout.tile_count
-        return self._tolerance.exceeded(self._failed_tasks, self._failed_tiles, tiles)
-
-    def _stopped(self) -> JobStopped:
-        """Ends the job as it stands, durably; returns what the consumer is told."""
-        for reference in self._in_flight:
-            ray.cancel(reference)
-        end_early(self._run, "STOPPED", STOP_SECONDS)
-        return JobStopped(
-            f"image {self._run.image_id!r} was stopped: {self._failed_tasks} tasks failed, which "
-            f"are {self._failed_tiles} of its {self._run.layout.tile_count} tiles; tolerated are "
-            + " and ".join(
-                text
-                for value, text in (
-                    (self._tolerance.count, f"{self._tolerance.count} tasks"),
-                    (self._tolerance.percentage, f"{self._tolerance.percentage} % of the tiles"),
-                )
-                if value is not None
-            )
-        )
+    def _take(self) -> None:
+        poll = FIRST_POLL_SECONDS
+        while self._engine.under_way:
+            if self._engine.take(poll):
+                poll = FIRST_POLL_SECONDS
+                continue
+            poll = min(2 * poll, LONGEST_POLL_SECONDS)
+            if (shown := _shown_interrupt()) is not None and shown is not self._earlier:
+                self._engine.end()
 
 
-def _tracked(run: Run, remote_function: Any, timeout: float | None) -> Any:
-    """Returns a remote function that runs the given one, and returns what it reported as well."""
-    function, options = unwrap(remote_function)
-    if options.get("num_returns", 1) != 1:
-        raise TypeError(f"num_returns={options['num_returns']!r}: map_unordered takes one result")
-    spec, layout = run.spec, run.layout
-    options.setdefault("name", getattr(function, "__name__", "tile"))
+def _shown_interrupt() -> BaseException | None:
+    """Returns the Ctrl-C whose traceback an interactive session keeps, or None.
 
-    @functools.wraps(function)
-    def attempted(key: Key, args: tuple[Any, ...]) -> Any:
-        numbers = _numbers(layout, key)
-        with attempt.running(spec) as this, attempt.limited(timeout):
-            result = function(*args)
-        untold = [(numbers[0], this.outcomes.untold(numbers[0], SUCCESS * len(numbers)))]
-        this.add(untold, {})
-        # Where the run has ended, the driver learns of it; the result is still a result.
-        with suppress(RaytrackerError):
-            reporter().report(spec, untold, {})
-        return result, list(this.outcomes.spans()), this.reasons
-
-    del attempted.__wrapped__  # Ray checks the arguments against it
-    return ray.remote(attempted) if not options else ray.remote(**options)(attempted)
-
-
-def _numbers(layout: Layout, key: Key) -> range:
-    """Returns the numbers of the tiles that a key names.
-
-    Raises:
-        UnknownRegion: The image has no such region or tile.
+    With it, it keeps the frames of the interrupted cell alive, and so the results that it reads.
     """
-    if not isinstance(key, tuple):
-        return layout.tiles(key)
-    number = layout.tile_number(*key)
-    return range(number, number + 1)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Returns what the task raised, without Ray's wrapping; else Ray's own error."""
-    cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, BaseException) else error
+    for name in ("last_exc", "last_value"):  # the first since Python 3.12
+        if isinstance(error := getattr(sys, name, None), KeyboardInterrupt):
+            return error
+    return None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from ray.exceptions import RayError
 
@@ -31,7 +30,20 @@ logger = logging.getLogger(__name__)
 CALL_SECONDS = 5.0
 POLL_SECONDS = 0.03
 
-_maps_lock = threading.Lock()
+
+class Pumped(Protocol):
+    """A `map_unordered` that is under way; in a worker only while it is pumped."""
+
+    def pump(self, seconds: float) -> None:
+        """Submits what may be, and takes what has finished; waits so long for that, at most."""
+
+
+class _Maps(list[Pumped]):
+    """A list that goes with the last of the handles that share it."""
+
+
+# Of the process, not of the handle: several handles of a run know of each other's.
+_maps: WeakValueDictionary[tuple[object, ...], _Maps] = WeakValueDictionary()
 
 
 class Run:
@@ -40,13 +52,13 @@ class Run:
     Attributes:
         spec: The image, the run, the table, and how it is tracked.
         layout: The tiles of each region.
-        maps: How many `map_unordered` of this run are under way in this process.
+        maps: The `map_unordered` of this run that are under way in this process.
     """
 
     def __init__(self, spec: Spec, layout: Layout) -> None:
         self.spec = spec
         self.layout = layout
-        self.maps = 0
+        self.maps = _maps.setdefault(spec.key, _Maps())
 
     @property
     def image_id(self) -> str:
@@ -124,6 +136,11 @@ class Run:
                 raise ActorUnavailable(f"image {self.image_id!r}: {in_a_line(err)}") from err
             return None
 
+    def status(self, timeout: float = CALL_SECONDS) -> Status | None:
+        """Asks the actor how the image stands; as `ask`, which it does not start an actor for."""
+        status: Status | None = self.ask("status", timeout=timeout)
+        return status
+
     def look(self, method: str) -> Any:
         """Asks the actor, once it has what this process reported; None where only the item tells.
 
@@ -184,14 +201,3 @@ class Run:
         """Returns a copy of the ledger; see `View.ledger`."""
         view = self.look("view")
         return ledger_of(self.read()) if view is None else Ledger.decode(view.encoded, view.reasons)
-
-    @contextmanager
-    def mapping(self) -> Iterator[None]:
-        """Counts a `map_unordered` as under way while the block lasts."""
-        with _maps_lock:
-            self.maps += 1
-        try:
-            yield
-        finally:
-            with _maps_lock:
-                self.maps -= 1

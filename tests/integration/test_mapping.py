@@ -1,9 +1,7 @@
-"""`map_unordered` and `wait`, on a real Ray and a real DynamoDB engine."""
+"""`map_unordered`, on a real Ray and a real DynamoDB engine."""
 
 from __future__ import annotations
 
-import os
-import signal
 import tempfile
 import threading
 import time
@@ -14,20 +12,11 @@ import pytest
 import ray
 
 from raytracker import ImageTracker, JobTable
-from raytracker.actor import find
-from raytracker.errors import (
-    ImageStalled,
-    JobStopped,
-    TaskTimeout,
-    UnknownRegion,
-)
+from raytracker.errors import JobStopped, TaskTimeout
 from tests.support.jobs import counts
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
-
-
-# --- map_unordered ---
 
 
 @ray.remote
@@ -113,112 +102,6 @@ def test_dropping_the_iterator_cancels(job_table: JobTable) -> None:
     assert len(tracker.pending()) == 99
 
 
-def test_a_task_may_report_its_own_tiles(job_table: JobTable) -> None:
-    """What it reported itself counts; returning makes a success of the rest of its region."""
-    tracker = ImageTracker.start("scene", regions=[4, 4, 4], table=job_table)
-
-    @ray.remote
-    def process(tracker: ImageTracker, region: int) -> None:
-        if region == 0:
-            threading.Thread(
-                target=tracker.report, args=(0, True, "clouds"), kwargs={"tile": 2}
-            ).start()
-            time.sleep(0.3)
-        if region == 1:
-            try:
-                with tracker.tile(1, 0):
-                    raise ValueError("swallowed by the task")
-            except ValueError:
-                pass
-        if region == 2:
-            tracker.report(2, tile=0)
-            tracker.report(2, tile=1, error=True, reason="haze")
-            raise RuntimeError("after two tiles")
-
-    for _ in tracker.map_unordered(process, ((r, (tracker, r)) for r in range(3))):
-        pass
-    assert counts(tracker.wait(30)) == (3, 1, 2)
-    assert tracker.tile_outcomes() == bytes([2, 2, 1, 2, 2, 2, 2, 2, 2, 1, 1, 1])
-    assert tracker.failed() == {0: "clouds", 2: "haze"}
-
-
-def test_a_killed_worker_is_an_error_of_its_region(job_table: JobTable) -> None:
-    """What a task cannot report, the driver does."""
-    tracker = ImageTracker.start("scene", regions=3, table=job_table)
-
-    @ray.remote(max_retries=0)
-    def process(region: int) -> None:
-        if region == 1:
-            import os
-            import signal
-
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    errors = {k: e for k, _, e in tracker.map_unordered(process, ((r, (r,)) for r in range(3)))}
-    assert type(errors[1]).__name__ == "WorkerCrashedError"
-    assert counts(tracker.wait(30)) == (3, 2, 1)
-    assert "WorkerCrashedError" in tracker.failed()[1]
-
-
-def test_the_driver_reports_what_a_worker_could_not_send(job_table: JobTable) -> None:
-    """A worker that is cut off from the actor after its task: the result brings its reports."""
-    tracker = ImageTracker.start("scene", regions=[2, 2], table=job_table)
-
-    @ray.remote(max_calls=1)  # a process of its own, which ends with the task
-    def process(tracker: ImageTracker, region: int) -> None:
-        from raytracker.reporter import Reporter
-
-        Reporter._send = lambda *args: None  # type: ignore[method-assign]
-        if region:
-            tracker.report(1, error=True, reason="clouds", tile=1)
-
-    list(tracker.map_unordered(process, ((r, (tracker, r)) for r in range(2))))
-    assert counts(tracker.wait(30)) == (2, 1, 1)
-    assert tracker.failed() == {1: "clouds"}
-
-
-def test_the_driver_holds_what_the_actor_knows_until_it_is_durable(job_table: JobTable) -> None:
-    """The workers have gone, and the actor dies before its flush: then the driver alone knows."""
-    tracker = ImageTracker.start("scene", regions=4, table=job_table, flush_interval=60)
-
-    @ray.remote
-    def process(tracker: ImageTracker, region: int) -> int:
-        tracker.report(region)
-        tracker.progress()  # now the actor has it
-        return os.getpid()
-
-    items = ((r, (tracker, r)) for r in range(3))
-    workers = {pid for _, pid, _ in tracker.map_unordered(process, items)}
-    for worker in workers:
-        os.kill(worker, signal.SIGKILL)
-    ray.kill(find(tracker._run.spec), no_restart=False)
-    tracker.report(3)  # not before: a settled image is flushed at once
-    assert counts(tracker.wait(30)) == (4, 4, 0)
-
-
-def test_map_takes_options_and_refuses_other_things(job_table: JobTable) -> None:
-    """`f.options(...)` works; a plain function, several results or an unknown key are told."""
-    tracker = ImageTracker.start("scene", regions=4, table=job_table)
-
-    @ray.remote(num_cpus=2)
-    def cpus(region: int) -> float:
-        return ray.get_runtime_context().get_assigned_resources()["CPU"]
-
-    seen = {k: r for k, r, _ in tracker.map_unordered(cpus, [(0, (0,))])}
-    seen |= {k: r for k, r, _ in tracker.map_unordered(cpus.options(num_cpus=1), [(1, (1,))])}
-    assert seen == {0: 2.0, 1: 1.0}
-    with pytest.raises(TypeError, match=r"@ray\.remote"):
-        tracker.map_unordered(lambda region: None, [(0, (0,))])
-    with pytest.raises(TypeError, match="num_returns"):
-        tracker.map_unordered(cpus.options(num_returns=2), [(0, (0,))])
-    with pytest.raises(ValueError, match="max_in_flight=0"):
-        tracker.map_unordered(cpus, [(0, (0,))], max_in_flight=0)
-    with pytest.raises(UnknownRegion, match="region 9"):
-        list(tracker.map_unordered(cpus, [(9, (9,))]))
-    with pytest.raises(ZeroDivisionError):
-        list(tracker.map_unordered(cpus, ((2, (1 // n,)) for n in [0])))
-
-
 def test_a_task_that_takes_too_long_is_an_error(job_table: JobTable) -> None:
     """It is interrupted, and the reason says so; a try of Ray's that is quick enough counts."""
     tracker = ImageTracker.start("scene", regions=3, table=job_table)
@@ -264,7 +147,7 @@ def test_too_many_failures_stop_the_image(job_table: JobTable, tolerated: dict[s
             raise ValueError("clouds")
 
     items = ((r, (r,)) for r in range(10))
-    with pytest.raises(JobStopped, match=r"scene.*3 tasks failed.*3 of its 10 tiles"):
+    with pytest.raises(JobStopped, match=r"scene.*3 of its 10 regions"):
         list(tracker.map_unordered(fail, items, 1, **tolerated))
     job = job_table.get_image_request("scene")
     assert (job.status, job.tracker_state, counts(job)) == ("FAILED", "STOPPED", (10, 1, 3))
@@ -286,20 +169,3 @@ def test_limits_out_of_range_are_refused(job_table: JobTable, limit: dict[str, i
     name, value = next(iter(limit.items()))
     with pytest.raises(ValueError, match=f"{name}={value}"):
         tracker.map_unordered(double, [(0, (0,))], **limit)
-
-
-def test_a_stall_is_told(job_table: JobTable) -> None:
-    """Nothing runs and nothing comes: `wait` names the pending regions instead of hanging."""
-    tracker = ImageTracker.start("scene", regions=5, table=job_table)
-    tracker.report(0)
-
-    @ray.remote
-    def slow(region: int) -> None:
-        time.sleep(3)
-
-    refs = [slow.remote(1)]  # while a task runs, something may come
-    started = time.monotonic()
-    with pytest.raises(ImageStalled, match=r"scene.*4 of 5 regions.*\[1, 2, 3, 4\]"):
-        tracker.wait(stall_timeout=1)
-    assert time.monotonic() - started > 3
-    ray.get(refs)

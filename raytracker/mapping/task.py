@@ -1,0 +1,140 @@
+"""A remote function as `map_unordered` runs it: what it told comes back beside its result."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import ray
+
+from ..errors import RaytrackerError
+from ..ledger import Layout
+from ..ray_runtime import attempt_number, check_sendable, default_retries, unwrap
+from ..reporter import reporter
+from ..run import Run
+from . import attempt
+from .failure import check_result, portable
+from .policy import Retries, TimeLimit
+
+Key = int | tuple[int, int]
+
+
+class Task:
+    """Submits a remote function for one item after another.
+
+    Args:
+        run: The run whose tiles the items are.
+        remote_function: A function with `@ray.remote`, or its `.options(...)`.
+        limit: How long an attempt may take.
+
+    Raises:
+        TypeError: It is none, does not return one result, or cannot be pickled.
+        ValueError: It is too large, with all that it refers to.
+    """
+
+    def __init__(self, run: Run, remote_function: Any, limit: TimeLimit) -> None:
+        function, options = unwrap(remote_function)
+        name = getattr(function, "__name__", "tile")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{name} is a generator function: have it return a list, or None")
+        if options.get("num_returns", 1) != 1:
+            raise TypeError(
+                f"num_returns={options['num_returns']!r} of {name}: map_unordered takes functions "
+                "of one result; have it return a tuple"
+            )
+        retries = Retries.of(
+            options.get("max_retries", default_retries()), options.get("retry_exceptions")
+        )
+        attempted = _attempted(run, function, limit, retries)
+        check_sendable(attempted)
+        self._remote = ray.remote(**{"name": name, **options, "num_returns": 2})(attempted)
+
+    def submit(self, item: Item) -> tuple[Any, Any]:
+        """Returns references of what the task told, and of its result."""
+        result, told = self._remote.remote(*item.args, **item.kwargs)
+        return told, result
+
+
+def _attempted(run: Run, function: Any, limit: TimeLimit, retries: Retries) -> Any:
+    spec = run.spec  # the run itself stays here
+
+    def tell(this: attempt.Attempt) -> None:
+        spans, reasons = this.errors()
+        # Where the run has ended, the driver learns of it; the result is still a result.
+        with suppress(RaytrackerError):
+            if spans:
+                reporter().report(spec, spans, reasons)
+
+    @functools.wraps(function)
+    def attempted(*args: Any, **kwargs: Any) -> Any:
+        with attempt.running(spec) as this:
+            try:
+                with limit.applied():
+                    result = function(*args, **kwargs)
+                check_result(result)
+            except Exception as err:
+                if not retries.are_over(err, attempt_number()):
+                    raise  # what it told is forgotten: another attempt comes
+                tell(this)
+                sent = portable(err)
+                if sent is err:
+                    raise
+                raise sent from None  # or Ray would show the other one, too, which may fail
+            if not this.has_told:
+                return result, None
+            tell(this)
+            # The result first: where that cannot be packed, Ray makes errors of both.
+            return result, this.told()
+
+    del attempted.__wrapped__  # Ray would check the arguments against it: an error of the caller
+    return attempted
+
+
+class Item(NamedTuple):
+    """One item of `map_unordered`, checked.
+
+    Attributes:
+        key: The region, or (region, tile), as it was given.
+        tiles: The numbers of its tiles.
+        args: What its task is called with; Ray resolves references among them.
+        kwargs: The same, by name.
+    """
+
+    key: Key
+    tiles: range
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, item: Any, layout: Layout) -> Item:
+        """Returns an item as the user gave it.
+
+        Raises:
+            TypeError: It is not (key, args) or (key, args, kwargs).
+            UnknownRegion: The image has no such region or tile.
+        """
+        if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
+            raise TypeError(f"item {item!r:.100}: give (key, args) or (key, args, kwargs)")
+        key, args, kwargs = item if len(item) == 3 else (*item, {})
+        if not isinstance(args, (tuple, list)) or not isinstance(kwargs, Mapping):
+            raise TypeError(
+                f"item of key {key!r}: args is a tuple and kwargs a mapping, not "
+                f"{type(args).__name__} and {type(kwargs).__name__}"
+            )
+        return cls(key, _tiles(layout, key), args, kwargs)
+
+
+def _tiles(layout: Layout, key: Any) -> range:
+    """Returns the numbers of the tiles that a key names."""
+    try:
+        region, *tile = map(operator.index, key if isinstance(key, tuple) else (key,))
+    except (TypeError, ValueError):
+        raise TypeError(f"key {key!r}: give a region, or (region, tile)") from None
+    if not tile:
+        return layout.tiles(region)
+    number = layout.tile_number(region, *tile)
+    return range(number, number + 1)
