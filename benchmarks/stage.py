@@ -90,12 +90,13 @@ def warm_up(table: JobTable, requests: int) -> None:
 
 
 @contextmanager
-def local_ray() -> Iterator[None]:
-    """A Ray of one node with two CPUs; gone with all its processes at the block's end."""
+def local_ray(**resources: float) -> Iterator[None]:
+    """A Ray of one node with two CPUs and what is given; gone with all its processes afterwards."""
     try:
         ray.init(
             address="local",
             num_cpus=CPUS,
+            **resources,
             include_dashboard=False,
             log_to_driver=False,
             logging_level="ERROR",

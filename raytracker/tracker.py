@@ -26,6 +26,7 @@ from .run import (
     Wait,
     begin,
     end_early,
+    end_settled,
     go_on,
     job_item,
     job_table,
@@ -315,25 +316,48 @@ class ImageTracker(View):
         """
         self._run.flush(timeout)
 
-    def wait(self, timeout: float | None = None, *, stall_timeout: float | None = 60.0) -> JobItem:
+    def wait(self, timeout: float | None = None, *, stall_timeout: float | None = None) -> JobItem:
         """Waits until every region is settled and durable, or the job was cancelled or stopped.
+
+        Of an image that was begun with `ends=False`, its own end is not waited for, but by who
+        has attached to it.
 
         Args:
             timeout: Seconds to wait; None: as long as it takes.
-            stall_timeout: Seconds without progress, while all CPUs of the cluster are free and no
-                `map_unordered` of this tracker is under way, after which nothing can come any
-                more; None: wait on.
+            stall_timeout: Seconds without progress after which ImageStalled is raised if Ray shows
+                nothing that runs or is queued: who knows that no idle actor will report. None:
+                after a minute, and only if it is certain that nothing is left which could report:
+                no task, no actor, no other driver. `math.inf`: never.
+
+        Returns:
+            The job item.
+
+        Raises:
+            WaitTimeout: It was not so in time; the text names the pending regions, and what is
+                wrong with the table or the actor.
+            ImageStalled: Nothing can come any more; the text names the regions.
+            TableError: DynamoDB refuses, and will until somebody changes something.
+            ActorUnavailable: The actor cannot be started or reached.
+            TrackerSuperseded, JobVanished, LedgerError: What ended this run.
+        """
+        return Wait(self._run, timeout, stall_timeout).result()
+
+    def end(self, timeout: float = 30) -> JobItem:
+        """Ends a settled image that was begun with `ends=False`; durable when it returns.
+
+        Args:
+            timeout: Seconds to wait.
 
         Returns:
             The ended job item.
 
         Raises:
-            WaitTimeout: It was not so in time; the text names the pending regions.
-            ImageStalled: Nothing runs, and nothing came for so long; the text names the regions.
-            TableError: DynamoDB refuses the flush.
+            RaytrackerError: Tiles are pending.
+            ActorUnavailable: The actor cannot be reached.
+            WaitTimeout: It was not durable in time.
             TrackerSuperseded, JobVanished, LedgerError: What ended this run.
         """
-        return Wait(self._run, timeout, stall_timeout).result()
+        return end_settled(self._run, timeout)
 
     def cancel(self, timeout: float = 30) -> None:
         """Ends the job as it stands; durable when it returns. Later reports raise JobCancelled.

@@ -70,6 +70,7 @@ class Spec:
         flush_interval: Seconds between flushes, at least.
         max_wcu_per_second: Write capacity that the flushes use, at most, on average.
         pool: The pool whose actor hosts the image; None: the run has an actor of its own.
+        ends: Whether `wait` waits for the image's end; the item says whether it ends by itself.
     """
 
     image_id: str
@@ -78,9 +79,10 @@ class Spec:
     flush_interval: float = 1.0
     max_wcu_per_second: float = 25.0
     pool: Pool | None = None
+    ends: bool = True
 
     def __reduce__(self) -> tuple[Any, ...]:
-        how = (self.flush_interval, self.max_wcu_per_second, self.pool)
+        how = (self.flush_interval, self.max_wcu_per_second, self.pool, self.ends)
         return _unpickle, (self.image_id, self.run, self._pickled_table, *how)
 
     @cached_property

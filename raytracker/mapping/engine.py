@@ -20,7 +20,6 @@ from ..errors import JobStopped, RayNotInitialized
 from ..ledger import ERROR, RETURNED, Ledger, Outcomes, Span, reason_of
 from ..ray_runtime import cluster, is_connected
 from ..run import Run, end_early
-from .attempt import Told
 from .failure import cause_of
 from .policy import ASK_SECONDS, GRACE_SECONDS, Bound, Tolerance
 from .task import Item, Key, Task

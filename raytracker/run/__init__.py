@@ -4,7 +4,7 @@ from .beginning import Begun, IfExists, begin, go_on, job_item, job_table, patie
 from .reports import report_of, span_of
 from .run import Run
 from .view import View
-from .waiting import Wait, end_early
+from .waiting import Wait, end_early, end_settled
 
 __all__ = [
     "Begun",
@@ -21,4 +21,5 @@ __all__ = [
     "View",
     "Wait",
     "end_early",
+    "end_settled",
 ]

@@ -164,6 +164,21 @@ class Run:
                 return None
             time.sleep(POLL_SECONDS)
 
+    def pending(self, timeout: float) -> list[int] | None:
+        """Returns the regions that are not settled, if that can be told at once; else None.
+
+        Args:
+            timeout: Seconds to wait for the actor, or for the table.
+        """
+        try:
+            view: LedgerView | None = self.ask("view", timeout=timeout)
+            if view is not None and view.encoded is not None:
+                return Ledger.decode(view.encoded).pending()
+            item = self.spec.table.read(self.image_id)
+            return None if item is None else ledger_of(item).pending()
+        except RaytrackerError:
+            return None
+
     def read(self) -> JobItem:
         """Returns the run's item.
 

@@ -1,25 +1,32 @@
-"""Waiting for an image's end, noticing that it will not come, and bringing it about early."""
+"""Waiting for an image's end, noticing that it will not come, and bringing it about."""
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import suppress
-
-import ray
 
 from ..actor import Status, ended_early
 from ..errors import (
     ActorUnavailable,
+    CredentialsRefused,
     ImageStalled,
+    RaytrackerError,
     TableError,
     WaitTimeout,
 )
 from ..job_table import JobItem, ledger_of
-from ..ray_runtime import is_connected
-from .run import POLL_SECONDS, Run
+from ..ray_runtime import in_worker, is_connected, what_runs
+from .run import CALL_SECONDS, POLL_SECONDS, Run
 
-FLUSH_SECONDS = 30.0
+logger = logging.getLogger(__name__)
+
 TABLE_POLL_SECONDS = 1.0
+WARN_SECONDS = 30.0
+CERTAIN_STALL_SECONDS = 60.0
+LOOK_SECONDS = 1.0
+HINT_SECONDS = 0.5
+GRACE_SECONDS = 10.0  # a renewal of credentials takes no longer
 
 
 class Wait:
@@ -28,76 +35,163 @@ class Wait:
     def __init__(self, run: Run, timeout: float | None, stall_timeout: float | None) -> None:
         self._run = run
         self._timeout = timeout
-        self._stall_timeout = stall_timeout
-        self._since = self._looked = time.monotonic()  # of the last progress; of the last look
-        self._seen: object = None
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._stall = Stall(run, stall_timeout)
+        self._status: Status | None = None
         self._read_at = 0.0
+        self._warned_at = time.monotonic()
+        self._refused_since: float | None = None
 
     def result(self) -> JobItem:
         """Waits; returns or raises what `ImageTracker.wait` does."""
-        deadline = None if self._timeout is None else time.monotonic() + self._timeout
         while True:
-            status = self._run.ask("status")
-            job = self._ended(status)
+            self._status = self._run.ask("status", timeout=self._left(CALL_SECONDS))
+            job = self._ended(self._status)
             if job is not None:
                 return job
-            if deadline is not None and time.monotonic() >= deadline:
-                raise WaitTimeout(f"{self._missing()} after {self._timeout:g} s")
-            self._check_stall(status)
+            if self._left(1.0) <= 0:
+                raise WaitTimeout(f"{self._missing()} after {self._timeout:g} s{self._why()}")
+            self._warn()
+            if self._stall.is_so(self._status):
+                raise ImageStalled(
+                    f"{self._missing()}; {self._stall.text}: resume it, or run these regions again"
+                    f"{self._why()}"
+                )
+            self._pause()
+
+    def _left(self, most: float) -> float:
+        """Returns the seconds until the time-out, or `most` if that is less."""
+        return most if self._deadline is None else min(most, self._deadline - time.monotonic())
+
+    def _pause(self) -> None:
+        # A worker's maps are driven on this thread, through Ray, which then sees that it waits.
+        maps = list(self._run.maps) if is_connected() and in_worker() else []
+        for one in maps:
+            one.pump(POLL_SECONDS)
+        if not maps:
             time.sleep(POLL_SECONDS)
 
     def _ended(self, status: Status | None) -> JobItem | None:
         if status is None:
-            self._run.check_reachable()
-            # No actor knows the image: the item alone says how it stands.
-            if time.monotonic() >= self._read_at:
-                self._read_at = time.monotonic() + TABLE_POLL_SECONDS
-                item = self._run.read()
-                if item.end_time is not None:
-                    return item
-                self._have_it_ended(item)
-            return None
+            return self._ended_in_table()
         if status.fault:
             raise status.fault
-        if _is_over(status):
-            return self._run.read()
-        if isinstance(status.trouble, TableError):
-            if status.progress is None:
-                raise status.trouble
-            self._run.flush(FLUSH_SECONDS)  # raises what the trouble is, or finds it healed
+        self._check_refused(status.trouble)
+        return self._run.read() if _is_over(status, self._run.spec.ends) else None
+
+    def _check_refused(self, trouble: RaytrackerError | None) -> None:
+        """Raises what DynamoDB refuses; credentials may be about to be renewed."""
+        if not isinstance(trouble, TableError):
+            self._refused_since = None
+            return
+        now = time.monotonic()
+        self._refused_since = self._refused_since or now
+        if not isinstance(trouble, CredentialsRefused) or now - self._refused_since > GRACE_SECONDS:
+            raise trouble
+
+    def _ended_in_table(self) -> JobItem | None:
+        """Asks the item, which alone says how an image stands that no actor knows."""
+        self._run.check_reachable()
+        if time.monotonic() < self._read_at or self._left(1.0) <= 0:
+            return None
+        self._read_at = time.monotonic() + TABLE_POLL_SECONDS
+        item = self._run.read()
+        if item.end_time is not None:
+            return item
+        if ledger_of(item).settled:
+            if not self._run.spec.ends:
+                return item
+            # A resume that read the item while tiles were pending takes the end away, even if the
+            # run before has settled them meanwhile. Nobody has anything to report then.
+            if is_connected() and item.tracker_ends is not False:
+                with suppress(ActorUnavailable):  # it is tried again
+                    self._run.ask("open", start=True)
         return None
 
-    def _have_it_ended(self, item: JobItem) -> None:
-        """Has an actor serve an image that is settled, and whose end is not in the item.
+    def _why(self) -> str:
+        """Returns what is wrong, as the end of a sentence."""
+        if self._status is None:
+            return " (its actor does not answer)" if is_connected() else ""
+        return f" ({self._status.trouble})" if self._status.trouble else ""
 
-        A resume that read the item while tiles were pending takes the end away, even if the run
-        before has settled them meanwhile. Nobody has anything to report then.
-        """
-        if is_connected() and ledger_of(item).settled:
-            with suppress(ActorUnavailable):  # it is tried again
-                self._run.ask("open", start=True)
-
-    def _check_stall(self, status: Status | None) -> None:
-        now = time.monotonic()
-        if self._stall_timeout is None or now - self._looked < min(1.0, self._stall_timeout / 10):
-            return
-        self._looked = now
-        progress = None if status is None else status.progress
-        seen = None if progress is None else (progress.tile_success, progress.tile_error)
-        if seen != self._seen or self._run.maps or _something_runs():
-            self._seen, self._since = seen, now
-        elif now - self._since > self._stall_timeout and self._run.ledger().pending():
-            raise ImageStalled(
-                f"{self._missing()}; nothing runs in the cluster, and nothing was reported for "
-                f"{self._stall_timeout:g} s: resume it, or run these regions again"
-            )
+    def _warn(self) -> None:
+        why = self._why()
+        if why and time.monotonic() - self._warned_at > WARN_SECONDS:
+            self._warned_at = time.monotonic()
+            logger.warning("image %s: waiting%s", self._run.image_id, why)
 
     def _missing(self) -> str:
-        pending, run = self._run.ledger().pending(), self._run
+        pending = self._run.pending(timeout=HINT_SECONDS)
+        name, count = self._run.image_id, self._run.layout.region_count
+        if pending is None:
+            return f"image {name!r}: not all of its {count} regions are known to be settled"
+        if not pending:
+            return f"image {name!r}: its {count} regions are settled, but it has not ended durably"
         return (
-            f"image {run.image_id!r}: {len(pending)} of {run.layout.region_count} "
-            f"regions are not settled, the first of them {pending[:10]}"
+            f"image {name!r}: {len(pending)} of {count} regions are not settled, "
+            f"the first of them {pending[:10]}"
         )
+
+
+class Stall:
+    """Whether an image's end can't come any more, because nothing is left that could report.
+
+    Args:
+        run: The image.
+        timeout: Seconds without progress after which nothing that shows in Ray is taken for
+            nothing at all; None: only what is certain counts, after a minute.
+    """
+
+    def __init__(self, run: Run, timeout: float | None) -> None:
+        self._run = run
+        self._timeout = timeout
+        self._since = self._looked = self._told = time.monotonic()
+        self._seen: object = None
+        self.text = ""
+
+    def is_so(self, status: Status | None) -> bool:
+        """Looks about once a second; returns whether it is so, `text` then says why."""
+        now = time.monotonic()
+        after = CERTAIN_STALL_SECONDS if self._timeout is None else self._timeout
+        if now - self._looked < min(LOOK_SECONDS, after / 10):
+            return False
+        self._looked = now
+        if self._moves(status):
+            self._since = now
+        if now - self._since <= after:
+            return False
+        runs = what_runs(certain=self._timeout is None)
+        if runs.visible:
+            self._since = now
+            return False
+        if self._timeout is None and not runs.nothing:
+            self._tell(f"what may still report: {runs}")
+            return False
+        self.text = f"nothing runs in the cluster, and nothing was reported for {after:g} s"
+        return True
+
+    def _moves(self, status: Status | None) -> bool:
+        """Whether there was progress, or what is missing is not a report."""
+        if not is_connected() or self._run.maps:
+            return True
+        progress = status.progress if status else None
+        if status is not None and (progress is None or status.trouble):
+            return True  # reports may wait for a claim
+        before, self._seen = self._seen, progress and (progress.tile_success, progress.tile_error)
+        return before != self._seen
+
+    def _tell(self, what: str) -> None:
+        if time.monotonic() - self._told > CERTAIN_STALL_SECONDS:
+            self._told = time.monotonic()
+            logger.warning(
+                "image %s: nothing was reported for a while; %s", self._run.image_id, what
+            )
+
+
+def end_settled(run: Run, timeout: float) -> JobItem:
+    """Ends a settled image that was begun with `ends=False`; see `ImageTracker.end`."""
+    _end(run, None, timeout)
+    return run.read()
 
 
 def end_early(run: Run, state: str, timeout: float) -> None:
@@ -113,40 +207,43 @@ def end_early(run: Run, state: str, timeout: float) -> None:
         WaitTimeout: It was not durable in time.
         TrackerSuperseded, JobVanished, LedgerError: What ended this run.
     """
+    status = _end(run, state, timeout)
+    if status.progress is not None and (early := status.progress.ended_early):
+        run.fail(ended_early(run.image_id, early))
+
+
+def _end(run: Run, state: str | None, timeout: float) -> Status:
+    """Has the actor end the job until that is durable; returns how it stands then."""
     deadline = time.monotonic() + timeout
     run.deliver()
     while True:
         # Told again until it shows: an actor that died meanwhile has forgotten it.
-        run.ask("end", state, start=True)
+        [refused] = run.ask("end", state, start=True) or (None,)
         status: Status | None = run.ask("status")
         if status is not None:
             if status.fault:
                 raise status.fault
-            if isinstance(status.trouble, TableError) and status.progress is None:
+            if isinstance(status.trouble, TableError):
                 raise status.trouble
-            if _is_over(status):
-                if status.progress is not None and (early := status.progress.ended_early):
-                    run.fail(ended_early(run.image_id, early))
-                return
+            if _is_over(status, ends=True):
+                return status
+            if refused is not None and status.progress is not None:
+                raise refused
         if time.monotonic() >= deadline:
-            raise WaitTimeout(f"image {run.image_id!r}: not {state} after {timeout:g} s")
+            what = state or "ended"
+            why = refused or (status.trouble if status else None)
+            raise WaitTimeout(
+                f"image {run.image_id!r}: not {what} after {timeout:g} s"
+                + (f" ({why})" if isinstance(why, RaytrackerError) else "")
+            )
         time.sleep(POLL_SECONDS)
 
 
-def _is_over(status: Status) -> bool:
-    """Whether the image has ended, and that is durable."""
+def _is_over(status: Status, ends: bool) -> bool:
+    """Whether the image has ended, or is settled where its end is somebody's to tell; durably."""
     progress = status.progress
-    if progress is None:
+    if progress is None or not progress.durable:
         return False
-    return progress.durable and progress.status not in ("STARTED", "IN_PROGRESS")
-
-
-def _something_runs() -> bool:
-    if not is_connected():
-        return True  # and cannot be seen from here
-    free = ray.available_resources()
-    return any(
-        free.get(name, 0.0) < count
-        for name, count in ray.cluster_resources().items()
-        if name in ("CPU", "GPU")
+    return progress.status not in ("STARTED", "IN_PROGRESS") or (
+        not ends and not progress.tile_pending
     )
