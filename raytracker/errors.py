@@ -137,6 +137,10 @@ class ActorUnavailable(RaytrackerError):
     """The image's actor cannot be started or reached."""
 
 
+class ReporterFault(RaytrackerError):
+    """A defect: what a process reported could not be sent, or the thread that sends had ended."""
+
+
 class FlushTimeout(RaytrackerError, TimeoutError):
     """Not everything that this process reported was durable in time."""
 

@@ -6,6 +6,7 @@ for each, which says what is relied on.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -15,6 +16,9 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
+
+# Not ray.get_runtime_context: like all of Ray's public calls that starts a Ray where none is.
+from ray.runtime_context import get_runtime_context
 
 from .errors import ForkedProcess, RayNotInitialized
 
@@ -82,7 +86,7 @@ def cluster() -> tuple[str, str]:
         RayNotInitialized: This process is connected to none.
     """
     check_connected()
-    context = ray.get_runtime_context()
+    context = get_runtime_context()
     return context.get_node_id(), context.get_job_id()
 
 
@@ -93,7 +97,7 @@ def runtime_environment() -> str:
     Ray names them by their contents.
     """
     check_connected()
-    text = ray.get_runtime_context().get_runtime_env_string()
+    text = get_runtime_context().get_runtime_env_string()
     return json.dumps(json.loads(text or "{}"), sort_keys=True)  # a driver's has other spaces
 
 
@@ -127,20 +131,78 @@ def actor_state(handle: Any) -> str | None:
 
 def in_worker() -> bool:
     """Whether this process is a worker of the cluster, not a driver."""
-    return bool(ray.get_runtime_context().worker.mode == ray.WORKER_MODE)
+    return bool(get_runtime_context().worker.mode == ray.WORKER_MODE)
+
+
+def in_actor() -> bool:
+    """Whether this process is an actor's."""
+    return in_worker() and bool(get_runtime_context().worker.actors)
+
+
+def in_async_loop() -> bool:
+    """Whether an event loop runs in this thread, such as an async actor's: it must not wait."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def may_end() -> bool:
+    """Whether Ray may end this process as soon as the call that runs in it has returned.
+
+    It may end an actor's at any time, and a worker's after so many calls of a function with
+    `max_calls`, which `num_gpus` implies. The latter is so for all that runs in a worker that has
+    met such a function: what other calls told must be out of the process by then, too.
+    """
+    global _met
+    worker = get_runtime_context().worker
+    if worker.mode != ray.WORKER_MODE:
+        return False
+    functions = worker.function_actor_manager._function_execution_info
+    if len(functions) != _met[0]:  # asked by each report: it must cost nothing
+        _met = len(functions), any(function.max_calls for function in list(functions.values()))
+    return _met[1] or bool(worker.actors)
+
+
+_met = 0, False
+
+
+def before_actor_ends(function: Callable[[], object]) -> bool:
+    """Has Ray call a function before this actor's process ends in order; returns whether it will.
+
+    It does when the last handle goes, at `__ray_terminate__`, `exit_actor` and SIGTERM; not at
+    `ray.kill`.
+    """
+    worker = get_runtime_context().worker
+    instance = worker.actors.get(worker.actor_id)
+    own = getattr(instance, "__ray_shutdown__", None)
+
+    def shutdown() -> None:
+        try:
+            if own is not None:
+                own()
+        finally:
+            function()
+
+    try:
+        instance.__ray_shutdown__ = shutdown
+    except AttributeError:  # of a class with __slots__; or there is no instance yet
+        return False
+    return True
 
 
 def in_local_mode() -> bool:
     """Whether the whole cluster is this process."""
     # Ray 2.54 took local mode away, and later its constant.
-    return bool(ray.get_runtime_context().worker.mode == getattr(ray, "LOCAL_MODE", None))
+    return bool(get_runtime_context().worker.mode == getattr(ray, "LOCAL_MODE", None))
 
 
 def attempt_number() -> int:
     """Returns how often Ray has tried the running task before; 0 outside of tasks."""
     if not in_worker():
         return 0
-    worker = ray.get_runtime_context().worker
+    worker = get_runtime_context().worker
     # Ray has no public call for it.
     return int(worker.core_worker.get_current_task_attempt_number())
 

@@ -1,7 +1,7 @@
 """The Ray actor that stands between reporters and the job table, and how it is found."""
 
 from .coordinator import Coordinator
-from .finding import NAMESPACE, ask, call, find, find_or_start
+from .finding import NAMESPACE, Call, ask, call, find, find_or_start, submit
 from .host import ImageActor
 from .messages import Ack, Batch, LedgerView, Status, Tentative, ended_early
 from .schedule import Schedule
@@ -12,8 +12,10 @@ __all__ = [
     "Spec",
     "find",
     "find_or_start",
+    "Call",
     "ask",
     "call",
+    "submit",
     "NAMESPACE",
     "ImageActor",
     "Coordinator",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -19,8 +19,30 @@ NAMESPACE = "raytracker"
 _hosts_here: dict[str, ImageActor] = {}
 
 
-def call(handle: Any, method: str, *args: object) -> Future[Any]:
-    """Calls a method of an image's actor; the future has its answer, or Ray's error.
+class Call(NamedTuple):
+    """A call of an image's actor.
+
+    Attributes:
+        future: Its answer, or Ray's error.
+        reference: Ray's reference of it; None where it was answered without Ray.
+    """
+
+    future: Future[Any]
+    reference: Any | None
+
+    def wait(self, timeout: float) -> bool:
+        """Waits for the answer as Ray sees it, for so many seconds; returns whether it came.
+
+        A task that waits unseen keeps its CPU from those that it waits for.
+        """
+        if self.reference is None:
+            return True
+        ready, _ = ray.wait([self.reference], timeout=timeout, fetch_local=False)
+        return bool(ready)
+
+
+def submit(handle: Any, method: str, *args: object) -> Call:
+    """Calls a method of an image's actor.
 
     Args:
         handle: What `find` or `find_or_start` returned.
@@ -28,14 +50,19 @@ def call(handle: Any, method: str, *args: object) -> Future[Any]:
         args: Its arguments.
     """
     if not isinstance(handle, ImageActor):
-        future: Future[Any] = getattr(handle, method).remote(*args).future()
-        return future
-    future = Future()
+        reference = getattr(handle, method).remote(*args)
+        return Call(reference.future(), reference)
+    future: Future[Any] = Future()
     try:
         future.set_result(getattr(handle, method)(*args))
     except Exception as err:
         future.set_exception(err)
-    return future
+    return Call(future, None)
+
+
+def call(handle: Any, method: str, *args: object) -> Future[Any]:
+    """Calls a method of an image's actor, as `submit` does; returns the future only."""
+    return submit(handle, method, *args).future
 
 
 def ask(handle: Any, method: str, *args: object, timeout: float) -> Any:

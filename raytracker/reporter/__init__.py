@@ -1,6 +1,6 @@
 """What this process knows and is not durable yet, and the thread that tells the actors."""
 
-from .sending import Reporter, reporter
+from .reporting import Reporter, reporter
 
 __all__ = [
     "Reporter",

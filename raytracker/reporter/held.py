@@ -1,66 +1,132 @@
-"""What a process holds of one run, not durable yet: why a killed actor loses nothing."""
+"""What a process holds of one run: why a killed actor loses nothing.
+
+An outcome is let go only where somebody else has it for sure: in the item, once it is durable; or
+where the driver of a `map_unordered` holds it as well, in the actor, once that has received it.
+"""
 
 from __future__ import annotations
 
+import logging
+import random
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from ..actor import Ack, Batch, Spec
-from ..errors import RaytrackerError, TableError
+from ..actor import Ack, Batch, Spec, Tentative
+from ..errors import RaytrackerError
 from ..ledger import Outcomes, Span, clip_reason
+
+logger = logging.getLogger(__name__)
 
 GAP_SECONDS = 0.5  # a call costs milliseconds of computing, in three processes
 SHORT_GAP_SECONDS = 0.01  # when the image is about to end, or somebody waits
 URGENT_POLL_SECONDS = 0.02
-LONGEST_POLL_SECONDS = 5.0  # less than an actor lingers: it must not be started again to be asked
+FIRST_POLL_SECONDS = 0.1  # where a flush is overdue, and then less and less often,
+LONGEST_OVERDUE_SECONDS = 5.0  # up to this
+LONGEST_POLL_SECONDS = 30.0  # an actor may have been killed, and want to be told all again
+FLUSH_SECONDS = 0.05  # what a flush takes
+SPREAD = 0.1  # of a pause: not all processes ask at once
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 2.0
 MOST_NEWS = 256  # reports that nobody has looked at yet
+TENTATIVE_SECONDS = 60.0  # after which the actor knows whether Ray repeats an attempt
 
 
 class Held:
-    """The outcomes of one run that are not durable yet: bounded by the tiles of the image.
+    """The outcomes of one run that nobody else may have: bounded by the tiles of the image.
 
     Not thread-safe: the reporter holds a lock. What is reported a tile at a time is only put aside,
     and looked at when it is sent, all at once: in a task, whose caches are cold, each step costs
     several times as much.
+
+    Attributes:
+        spec: The image and run.
+        under_way: The calls whose answer has not come; the answer to any other is none of ours.
+        owner: The actor's process that answered last.
+        answered_at: When a call was last answered or failed, in monotonic seconds.
+        failures: How many calls have failed since one was answered.
+        flushers: How many callers wait for all of it to be durable.
+        hurries: Whether the image is about to end, or somebody waits.
+        all_durable: Whether the last answer said that all the actor had received was durable.
+        fault: What ended this run, or None.
+        trouble: What the actor said last of why nothing becomes durable, or None.
+        unreachable: Why no call has been answered since `unreachable_since`, or None.
     """
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self._news: list[tuple[Sequence[Span], Mapping[int, str]]] = []  # not looked at yet
-        self._outcomes, self._unsent = Outcomes(), Outcomes()
+        # Reports that nobody has looked at yet; the last is whether they are held elsewhere, too.
+        self._news: list[tuple[Sequence[Span], Mapping[int, str], bool]] = []
+        self._kept, self._lent = Outcomes(), Outcomes()  # until durable; until received
         self._reasons: dict[int, str] = {}
+        self._tentative: dict[int, tuple[Tentative, float | None]] = {}  # by tile; until when
+        self._unsent = Outcomes()
         self._unsent_reasons: dict[int, str] = {}
-        self.sent: deque[tuple[int, Batch]] = deque()  # (mark, outcomes up to it)
+        self._unsent_tentative: dict[int, Tentative] = {}
+        self._unsent_kept = False
+        self._received: deque[tuple[int, Batch]] = deque()  # (mark, outcomes up to it)
+        self.under_way: set[object] = set()
         self.owner: str | None = None
-        self.in_flight = False
-        self.urgent = False
+        self.answered_at = 0.0
         self.failures = 0
-        self.send_at = 0.0
+        self.flushers = 0
         self.hurries = False
-        self.poll_seconds = self._shortest_poll = min(spec.flush_interval, LONGEST_POLL_SECONDS)
+        self.all_durable = False
         self.fault: RaytrackerError | None = None
         self.trouble: RaytrackerError | None = None
         self.unreachable: BaseException | None = None
         self.unreachable_since: float | None = None
+        self._patience = self._poll_seconds = FIRST_POLL_SECONDS
+        self._spread = random.random()
+        self._told_of_the_end = False
 
     @property
     def outcomes(self) -> Outcomes:
-        """All that is held."""
+        """What is held until it is durable."""
         self._look()
-        return self._outcomes
+        return self._kept
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is held."""
+        self._look()
+        return bool(self._kept or self._lent or self._tentative)
+
+    def is_durable(self, *, received: bool) -> bool:
+        """Whether all that was reported is durable, but for errors that may not be final.
+
+        Args:
+            received: Whether also what was let go when the actor had received it.
+        """
+        self._look()
+        if self._kept or self._lent or self._unsent_tentative:
+            return False
+        return self.all_durable or not received
 
     @property
     def waits(self) -> bool:
         """Whether something is to be sent."""
-        return bool(self._news or self._unsent)
+        return bool(self._news or self._unsent or self._unsent_tentative)
 
-    def add(self, spans: Sequence[Span], reasons: Mapping[int, str]) -> None:
-        """Takes outcomes; what is news is sent."""
-        self._news.append((spans, reasons))
+    def add(
+        self, spans: Sequence[Span], reasons: Mapping[int, str], *, held_elsewhere: bool = False
+    ) -> None:
+        """Takes outcomes; what is news is sent.
+
+        Args:
+            spans: The outcomes.
+            reasons: Why tiles failed, by tile number.
+            held_elsewhere: Whether a driver holds them as well.
+        """
+        if reasons:
+            reasons = {number: clip_reason(text) for number, text in reasons.items()}
+        self._news.append((spans, reasons, held_elsewhere))
         if len(spans) > 1 or len(self._news) >= MOST_NEWS:
             self._look()
+
+    def add_tentative(self, error: Tentative) -> None:
+        """Takes an error that may not be final; a later attempt's takes the place of an earlier."""
+        self._tentative[error.first] = error, None
+        self._unsent_tentative[error.first] = error
 
     def _look(self) -> None:
         news = self._news
@@ -68,23 +134,35 @@ class Held:
             return
         try:
             self._news = []  # what a signal handler reports meanwhile comes into this one
-            for spans, reasons in news:
+            for spans, reasons, held_elsewhere in news:
+                held = self._lent if held_elsewhere else self._kept
                 for first, outcomes in spans:
-                    for span in self._outcomes.join(first, outcomes):
+                    for span in held.join(first, outcomes):
                         self._unsent.join(*span)
+                        self._unsent_kept |= not held_elsewhere
                 for number, text in reasons.items():
                     if self._unsent[number]:
-                        self._reasons[number] = self._unsent_reasons[number] = clip_reason(text)
+                        self._reasons[number] = self._unsent_reasons[number] = text
         except BaseException:  # a signal may come between what is held and what is sent
             self._news = news + self._news
             self._all_is_unsent()
             raise
 
-    def take(self) -> Batch:
-        """Returns what is to be sent, which does not wait any more."""
+    def take(self, *, ends: bool = False) -> Batch:
+        """Returns what is to be sent, which does not wait any more.
+
+        Args:
+            ends: Whether Ray may end this process as soon as what it runs has returned.
+        """
         self._look()
-        batch = Batch(list(self._unsent.spans()), self._unsent_reasons)
+        batch = Batch(
+            list(self._unsent.spans()),
+            self._unsent_reasons,
+            sole=ends and self._unsent_kept,
+            tentative=list(self._unsent_tentative.values()),
+        )
         self._unsent, self._unsent_reasons = Outcomes(), {}
+        self._unsent_tentative, self._unsent_kept = {}, False
         return batch
 
     def send_all_again(self) -> None:
@@ -93,48 +171,101 @@ class Held:
         self._all_is_unsent()
 
     def _all_is_unsent(self) -> None:
-        self._unsent, self._unsent_reasons = self._outcomes.copy(), dict(self._reasons)
-        self.sent.clear()
+        self._unsent = self._kept.copy()
+        for span in self._lent.spans():
+            self._unsent.join(*span)
+        self._unsent_kept = bool(self._kept)
+        self._unsent_reasons = dict(self._reasons)
+        self._unsent_tentative = {first: error for first, (error, _) in self._tentative.items()}
+        self._received.clear()
 
     def acknowledge(self, ack: Ack, batch: Batch) -> None:
         """Notes an answer: the only place where something held is let go."""
+        self.failures = 0
+        self.unreachable = self.unreachable_since = None
+        self.hurries = ack.ends_soon
         self._look()
-        if batch:
-            self.sent.append((ack.received, batch))
+        for span in batch.spans:
+            self._lent.release(*span)
+        for error in batch.tentative:
+            self._tentative[error.first] = error, self.answered_at + TENTATIVE_SECONDS
+        if batch.spans:
+            self._received.append((ack.received, batch))
         if self.owner not in (None, ack.owner):
             self.send_all_again()
         self.owner = ack.owner
-        longer = min(LONGEST_POLL_SECONDS, self.poll_seconds * 1.5)
-        self.poll_seconds = self._shortest_poll if batch else longer
-        while self.sent and self.sent[0][0] <= ack.durable:
-            durable = self.sent.popleft()[1]
+        while self._received and self._received[0][0] <= ack.durable:
+            durable = self._received.popleft()[1]
             for span in durable.spans:
-                self._outcomes.release(*span)
-            for number in durable.reasons:
-                if not self._outcomes[number]:
-                    self._reasons.pop(number, None)
-        self.trouble = ack.trouble if isinstance(ack.trouble, TableError) else None
+                self._kept.release(*span)
+            self._drop_reasons(durable.reasons)
+        if not self._kept:
+            self._received.clear()
+        self._drop_reasons(batch.reasons)
+        self._forget_tentative()
+        self.all_durable = ack.durable >= ack.received
+        self.trouble = ack.trouble
+        if ack.ended and not self._told_of_the_end:
+            self._told_of_the_end = True
+            logger.warning("%s", ack.ended)
         if ack.fault:
             self.give_up(ack.fault)
+        self._plan_poll(ack.flush_in, news=bool(batch))
+
+    def _drop_reasons(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            if not (self._kept[number] or self._lent[number]):
+                self._reasons.pop(number, None)
+
+    def _forget_tentative(self) -> None:
+        late = [
+            first
+            for first, (_, until) in self._tentative.items()
+            if until is not None and until < self.answered_at
+        ]
+        for first in late:
+            if first not in self._unsent_tentative:
+                del self._tentative[first]
+
+    def _plan_poll(self, flush_in: float, *, news: bool) -> None:
+        """Sets when to ask again: not before the flush, and less often where that is overdue."""
+        less_often = min(LONGEST_OVERDUE_SECONDS, 1.5 * self._patience)
+        self._patience = FIRST_POLL_SECONDS if news else less_often
+        after_flush = flush_in * (1 + SPREAD * self._spread) + FLUSH_SECONDS
+        self._poll_seconds = min(LONGEST_POLL_SECONDS, max(after_flush, self._patience))
+
+    def miss(self, err: BaseException) -> None:
+        """Notes that a call has failed, or was not made: all goes again."""
+        self.failures += 1
+        self.unreachable_since = self.unreachable_since or self.answered_at
+        self.unreachable = err
+        self.send_all_again()
+
+    def forget_calls(self) -> None:
+        """Lets the answers of all calls under way be none of ours: the connection has gone."""
+        self.under_way.clear()
+        self.owner = None
+        self.send_all_again()
 
     def give_up(self, fault: RaytrackerError) -> None:
-        """Holds nothing any more: the run has ended by this."""
+        """Holds nothing any more: the run has ended by this, or what is held cannot be sent."""
         self.fault = fault
-        self._news, self._outcomes, self._reasons = [], Outcomes(), {}
+        self._news, self._kept, self._lent = [], Outcomes(), Outcomes()
+        self._reasons, self._tentative = {}, {}
         self._all_is_unsent()
 
     def due(self) -> float | None:
         """Returns when, in monotonic seconds, the actor is to be called, or None."""
-        if self.in_flight or not self.outcomes:
+        if self.under_way or not (self.holds or (self.flushers and not self.all_durable)):
             return None
-        wait = self.poll_seconds
+        wait = self._poll_seconds
         if self.failures:
             backoff = FIRST_RETRY_SECONDS * 2 ** min(self.failures - 1, 10)
             wait = min(LONGEST_RETRY_SECONDS, backoff)
-        elif self.urgent:
+        elif self.flushers:
             wait = URGENT_POLL_SECONDS
         elif self.waits:
             # More often than it is flushed it need not be sent.
             gap = min(GAP_SECONDS, self.spec.flush_interval)
             wait = SHORT_GAP_SECONDS if self.hurries else gap
-        return self.send_at + wait
+        return self.answered_at + wait

@@ -65,13 +65,20 @@ class Run:
         """The image."""
         return self.spec.image_id
 
-    def report(self, spans: Sequence[Span], reasons: Mapping[int, str]) -> None:
-        """Takes outcomes, and returns; see `Reporter.report`."""
-        reporter().report(self.spec, spans, reasons)
+    def report(
+        self,
+        spans: Sequence[Span],
+        reasons: Mapping[int, str],
+        *,
+        wait: bool = True,
+        held_elsewhere: bool = False,
+    ) -> None:
+        """Takes outcomes; see `Reporter.report`."""
+        reporter().report(self.spec, spans, reasons, wait=wait, held_elsewhere=held_elsewhere)
 
-    def flush(self, timeout: float) -> None:
+    def flush(self, timeout: float, *, received: bool = False) -> None:
         """Waits until all that this process reported is durable; see `Reporter.flush`."""
-        reporter().flush(self.spec, timeout)
+        reporter().flush(self.spec, timeout, received=received)
 
     def deliver(self) -> None:
         """Lets the actor have what this process reported, so that it sees its own reports."""
