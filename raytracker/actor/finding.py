@@ -37,7 +37,7 @@ class Call(NamedTuple):
         """
         if self.reference is None:
             return True
-        ready, _ = ray.wait([self.reference], timeout=timeout, fetch_local=False)
+        ready, _ = ray.wait([self.reference], timeout=max(0.0, timeout), fetch_local=False)
         return bool(ready)
 
 
@@ -79,7 +79,7 @@ def ask(handle: Any, method: str, *args: object, timeout: float) -> Any:
     """
     if isinstance(handle, ImageActor):
         return getattr(handle, method)(*args)
-    return ray.get(getattr(handle, method).remote(*args), timeout=timeout)
+    return ray.get(getattr(handle, method).remote(*args), timeout=max(0.0, timeout))
 
 
 def find(spec: Spec) -> Any | None:

@@ -61,7 +61,9 @@ class Wait:
 
     def _left(self, most: float) -> float:
         """Returns the seconds until the time-out, or `most` if that is less."""
-        return most if self._deadline is None else min(most, self._deadline - time.monotonic())
+        if self._deadline is None:
+            return most
+        return max(0.0, min(most, self._deadline - time.monotonic()))
 
     def _pause(self) -> None:
         # A worker's maps are driven on this thread, through Ray, which then sees that it waits.
