@@ -5,22 +5,23 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property, lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import ray
 
-from .actor import Pool, Spec
+from .actor import Spec
 from .errors import RaytrackerError
 from .image_request import ImageRequest
-from .job_table import JobItem, JobTable, ledger_of
+from .job_table import KEEP_SECONDS, JobItem, JobTable, ledger_of
 from .ledger import ERROR, SUCCESS, Layout, Span, reason_of
 from .mapping import Key, Results, Tolerance, attempt
-from .ray_runtime import attempt_number, check_connected, cluster
+from .ray_runtime import attempt_number, check_connected
 from .run import (
     Begun,
+    How,
     IfExists,
     View,
     Wait,
@@ -30,6 +31,7 @@ from .run import (
     go_on,
     job_item,
     job_table,
+    keep,
     patiently,
     read_tracked,
     report_of,
@@ -81,6 +83,8 @@ class ImageTracker(View):
         pool_size: int = POOL_SIZE,
         grid: Mapping[str, Any] | None = None,
         redrive: bool = False,
+        keep_for: float | timedelta | None = KEEP_SECONDS,
+        ends: bool = True,
     ) -> ImageTracker:
         """Starts tracking an image; returns when its job item is in DynamoDB.
 
@@ -91,30 +95,29 @@ class ImageTracker(View):
             if_exists: What to do when the item is there: "error" refuses, "resume" goes on where
                 it stands, "restart" begins again from nothing.
             flush_interval: Seconds between flushes, at least.
-            max_wcu_per_second: Write capacity units that the flushes use, at most, on average; a
-                flush costs one for each KB of the item.
+            max_wcu_per_second: Write capacity units that the flushes use, at most, on average.
             pool: The name of a pool: a fixed number of actors, the same for all images of the pool,
                 hosts them. None: the image has an actor of its own.
             pool_size: How many actors the pool has; the same for all its images.
             grid: How the image was cut: JSON-able; a later resume must bring an equal one.
             redrive: Whether a resume makes failed tiles pending again.
+            keep_for: Seconds, or a timedelta, that the item is kept after the last sign of life of
+                the run, which this handle is one of, too; None: for ever.
+            ends: Whether it ends by itself once all is settled, or at `end()`; a resume keeps that.
 
         Raises:
             ImageExists: The item is there, and `if_exists` is "error".
             InvalidLayout: There is no region, one without a tile, or more than an item holds.
             InvalidImageId: The image_id is empty or longer than DynamoDB allows.
             ResumeMismatch: A resume with another layout or grid than the item's.
-            ValueError: `pool` or `pool_size` is none.
+            ValueError: `pool`, `pool_size` or `keep_for` is none.
             RayNotInitialized: This process is not connected to a Ray cluster.
             TableError: DynamoDB refuses the write.
             TableUnavailable: DynamoDB did not answer for half a minute.
         """
-        cluster()  # raises where there is none
-        job, table, host = job_item(job), job_table(table), Pool.of(pool, pool_size)
-        job = replace(job, tracker_pool=host and str(host))
-        begun = begin(job, regions, table, if_exists, grid, redrive)
-        how = float(flush_interval), float(max_wcu_per_second), host
-        return cls._ready(Spec(job.image_id, begun.run, table, *how), begun)
+        how = How.of(flush_interval, max_wcu_per_second, keep_for, pool, pool_size, ends)
+        begun = begin(job_item(job), regions, job_table(table), if_exists, grid, redrive, how)
+        return cls._ready(begun)
 
     @classmethod
     def resume(
@@ -127,6 +130,7 @@ class ImageTracker(View):
         max_wcu_per_second: float = 25.0,
         pool: str | None = None,
         pool_size: int = POOL_SIZE,
+        keep_for: float | timedelta | None = KEEP_SECONDS,
     ) -> ImageTracker:
         """Goes on with an image where its item stands, also after its cluster has gone.
 
@@ -138,19 +142,17 @@ class ImageTracker(View):
             max_wcu_per_second: Write capacity units that the flushes use, at most, on average.
             pool: As for `start`; the pool of the run before is not kept.
             pool_size: As for `start`.
+            keep_for: As for `start`; that of the run before is not kept.
 
         Raises:
             JobVanished: There is no such item.
             ResumeMismatch: No run ever tracked the item.
             LedgerError: The item's ledger cannot be read.
-            ValueError: `pool` or `pool_size` is none.
+            ValueError: `pool`, `pool_size` or `keep_for` is none.
             RayNotInitialized: This process is not connected to a Ray cluster.
         """
-        cluster()  # raises where there is none
-        table, host = job_table(table), Pool.of(pool, pool_size)
-        begun = go_on(image_id, table, pool=host and str(host), redrive=redrive)
-        how = float(flush_interval), float(max_wcu_per_second), host
-        return cls._ready(Spec(image_id, begun.run, table, *how), begun)
+        how = How.of(flush_interval, max_wcu_per_second, keep_for, pool, pool_size)
+        return cls._ready(go_on(image_id, job_table(table), how, redrive=redrive))
 
     @classmethod
     def attach(cls, image_id: str, *, table: JobTable | str) -> ImageTracker:
@@ -170,9 +172,9 @@ class ImageTracker(View):
         return cls(Spec.of(found, table), ledger_of(found).layout)
 
     @classmethod
-    def _ready(cls, spec: Spec, begun: Begun) -> ImageTracker:
-        tracker = cls(spec, begun.layout)
-        tracker._run.begin(begun.before)
+    def _ready(cls, begun: Begun) -> ImageTracker:
+        tracker = cls(begun.spec, begun.layout)
+        keep(tracker._run, begun.before)
         return tracker
 
     # --- reporting ---

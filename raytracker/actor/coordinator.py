@@ -65,7 +65,7 @@ class Coordinator:
         *,
         flush_interval: float = 1.0,
         max_wcu_per_second: float = 25.0,
-        keep_for: float | None = KEEP_SECONDS,
+        keep_for: int | None = KEEP_SECONDS,
         place: str = "",
         clock: Clock = time,
         rng: random.Random | None = None,

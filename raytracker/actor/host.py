@@ -158,6 +158,7 @@ class ImageActor:
                     table,  # the same for all images, and with it its connections
                     flush_interval=spec.flush_interval,
                     max_wcu_per_second=spec.max_wcu_per_second,
+                    keep_for=spec.keep_for,
                     place=self._place,
                 )
                 if self._threads < min(len(self._hosted), MAX_THREADS):

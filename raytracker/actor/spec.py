@@ -14,6 +14,7 @@ import ray
 
 from .. import __version__
 from ..errors import TableError
+from ..job_table import KEEP_SECONDS
 from ..ray_runtime import in_a_line, node_address, runtime_environment
 
 if TYPE_CHECKING:
@@ -69,8 +70,9 @@ class Spec:
         table: The job table; pickles as its settings.
         flush_interval: Seconds between flushes, at least.
         max_wcu_per_second: Write capacity that the flushes use, at most, on average.
+        keep_for: Seconds that the item is kept after its last write; None: for ever.
         pool: The pool whose actor hosts the image; None: the run has an actor of its own.
-        ends: Whether `wait` waits for the image's end; the item says whether it ends by itself.
+        ends: Whether the image ends by itself once it is settled; else `wait` waits for no more.
     """
 
     image_id: str
@@ -78,11 +80,12 @@ class Spec:
     table: JobTable
     flush_interval: float = 1.0
     max_wcu_per_second: float = 25.0
+    keep_for: int | None = KEEP_SECONDS
     pool: Pool | None = None
     ends: bool = True
 
     def __reduce__(self) -> tuple[Any, ...]:
-        how = (self.flush_interval, self.max_wcu_per_second, self.pool, self.ends)
+        how = (self.flush_interval, self.max_wcu_per_second, self.keep_for, self.pool, self.ends)
         return _unpickle, (self.image_id, self.run, self._pickled_table, *how)
 
     @cached_property
@@ -94,7 +97,14 @@ class Spec:
     @classmethod
     def of(cls, item: JobItem, table: JobTable) -> Spec:
         """Returns the spec of the run that an item belongs to, as far as the item tells."""
-        return cls(item.image_id, item.tracker_run or "", table, pool=Pool.parse(item.tracker_pool))
+        return cls(
+            item.image_id,
+            item.tracker_run or "",
+            table,
+            keep_for=item.tracker_keep_for,
+            pool=Pool.parse(item.tracker_pool),
+            ends=item.tracker_ends is not False,
+        )
 
     @cached_property
     def key(self) -> tuple[object, ...]:

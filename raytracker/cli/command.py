@@ -212,6 +212,14 @@ def run(
             "results.geojson and map.png.",
         ),
     ] = None,
+    keep_for: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="How long the item is kept after the run's last sign of life: 7d, 12h, 30m, or "
+            "forever.",
+        ),
+    ] = "7d",
     as_json: AsJson = False,
     embedded: Annotated[
         bool,
@@ -244,6 +252,7 @@ def run(
             if_exists=_if_exists(if_exists, resume or redrive),
             redrive=redrive,
             output=output,
+            keep_for=_duration("--keep-for", keep_for),
             as_json=as_json,
             embedded=embedded,
         )
@@ -348,6 +357,21 @@ def _bands(text: str) -> list[int]:
     if re.fullmatch(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*", text, re.ASCII) is None:
         raise InvalidGrid(f"--bands {text!r}: give numbers of bands, such as 3,2,1")
     return [int(number) for number in text.split(",")]
+
+
+def _duration(option: str, text: str) -> int | None:
+    """Returns "7d", "12h" or "30m" in seconds; None for "forever".
+
+    Raises:
+        _Refused: It is none of these, or nothing.
+    """
+    if text == "forever":
+        return None
+    found = re.fullmatch(r"(\d+)([dhm])", text, re.ASCII)
+    seconds = int(found[1]) * {"d": 86400, "h": 3600, "m": 60}[found[2]] if found else 0
+    if not seconds:
+        raise _Refused(f"{option} {text!r}: give days, hours or minutes (7d, 12h, 30m), or forever")
+    return seconds
 
 
 @contextmanager

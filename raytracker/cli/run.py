@@ -44,6 +44,7 @@ def run_image(
     if_exists: IfExists,
     redrive: bool,
     output: str | None,
+    keep_for: int | None,
     as_json: bool,
     embedded: bool,
 ) -> int:
@@ -84,6 +85,7 @@ def run_image(
             if_exists=if_exists,
             redrive=redrive,
             output=output,
+            keep_for=keep_for,
             on_progress=display.update,
             **cut,
         )

@@ -48,9 +48,10 @@ class JobItem(DDBItem):
         tracker_ledger: The encoded outcomes of all tiles, as base64 text.
         tracker_errors: Tile number, as a string, to why it failed.
         tracker_state: CANCELLED or STOPPED, where the counts can't say it.
-        tracker_ends: False: a settled image ends when it is told to, not by itself.
         tracker_grid: JSON object: how the image was cut into tiles and regions.
         tracker_pool: The pool whose actor hosts the run, and how many actors that has.
+        tracker_ends: False: a settled image ends only when somebody says so; else it ends at once.
+        tracker_keep_for: Seconds that the item is kept after its last write; None: for ever.
     """
 
     image_id: str
@@ -81,9 +82,10 @@ class JobItem(DDBItem):
     tracker_ledger: str | None = field(default=None, repr=False)
     tracker_errors: dict[str, str] | None = None
     tracker_state: str | None = None
-    tracker_ends: bool | None = None
     tracker_grid: str | None = None
     tracker_pool: str | None = None
+    tracker_ends: bool | None = None
+    tracker_keep_for: int | None = None
 
     def __post_init__(self) -> None:
         self.ddb_key = DDBKey(hash_key="image_id", hash_value=self.image_id)

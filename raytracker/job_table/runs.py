@@ -33,7 +33,7 @@ from .ledger_text import from_text, to_text
 from .size import check_size
 from .update import Update
 
-KEEP_SECONDS = 7 * 24 * 60 * 60.0  # as OSML's newest deployment
+KEEP_SECONDS = 7 * 24 * 60 * 60  # as OSML's newest deployment
 _OUTGROWN = "finish it with the raytracker that began it, or restart it with larger tiles"
 
 
@@ -85,7 +85,7 @@ class RunTable(DDBHelper):
         run: str,
         layout: Layout,
         replacing: JobItem | None = None,
-        keep_for: float | None = KEEP_SECONDS,
+        keep_for: int | None = KEEP_SECONDS,
     ) -> None:
         """Writes the whole item of a new run, all tiles pending.
 
@@ -115,6 +115,7 @@ class RunTable(DDBHelper):
             "tracker_run": run,
             "tracker_seq": 0,
             "tracker_ledger": to_text(Ledger(layout).encode()),
+            "tracker_keep_for": keep_for,
             "tracker_ends": False if job.tracker_ends is False else None,
         }
         for attribute in ("end_time", "tracker_owner", "tracker_state", "tracker_errors"):
@@ -135,7 +136,7 @@ class RunTable(DDBHelper):
             raise ImageExists(_exists(job.image_id, self.table_name, err.old)) from err
 
     def claim(
-        self, image_id: str, run: str, owner: str, *, keep_for: float | None = KEEP_SECONDS
+        self, image_id: str, run: str, owner: str, *, keep_for: int | None = KEEP_SECONDS
     ) -> JobItem:
         """Makes a process the owner: from now on only its flushes pass.
 
@@ -191,7 +192,7 @@ class RunTable(DDBHelper):
         *,
         pool: str | None = None,
         redrive: bool = False,
-        keep_for: float | None = KEEP_SECONDS,
+        keep_for: int | None = KEEP_SECONDS,
     ) -> None:
         """Gives the item to a new run, which goes on where the item stands.
 
@@ -216,6 +217,7 @@ class RunTable(DDBHelper):
             tracker_owner=None,
             tracker_state=None,
             tracker_pool=pool,
+            tracker_keep_for=keep_for,
             expire_time=_expiry(keep_for),
         )
         condition, values = "#tracker_run = :read", {":read": read.tracker_run}
@@ -340,7 +342,7 @@ def ledger_of(job: JobItem) -> Ledger:
         raise LedgerError(f"image {job.image_id!r}: {err}") from err
 
 
-def _expiry(keep_for: float | None) -> int | None:
+def _expiry(keep_for: int | None) -> int | None:
     return None if keep_for is None else int(time.time() + keep_for)
 
 

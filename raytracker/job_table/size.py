@@ -26,6 +26,7 @@ _THE_RUNS = {
     "tracker_ledger",
     "tracker_errors",
     "tracker_state",
+    "tracker_keep_for",
 }
 
 

@@ -43,6 +43,7 @@ _TRACKER_FIELDS = (
     "tracker_grid",
     "tracker_pool",
     "tracker_ends",
+    "tracker_keep_for",
 )
 _NEVER_UPDATED = ("region_success", "region_error", *_TRACKER_FIELDS)
 _THE_TRACKERS = (

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Literal
 
 import ray
@@ -17,7 +18,7 @@ import ray
 from ..errors import OutputError
 from ..image_request import ImageRequest
 from ..imagery import Edges, Grid, ImageInfo, Size, Tile, describe, plan, read
-from ..job_table import JobItem, JobTable
+from ..job_table import KEEP_SECONDS, JobItem, JobTable
 from ..ledger import RETURNED, SUCCESS
 from ..progress import Progress
 from ..ray_runtime import check_connected
@@ -50,6 +51,7 @@ def process_image(
     if_exists: IfExists = "error",
     redrive: bool = False,
     flush_interval: float = 1.0,
+    keep_for: float | timedelta | None = KEEP_SECONDS,
     max_in_flight: int | None = None,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> JobItem:
@@ -92,6 +94,8 @@ def process_image(
             tiles that are still pending, "restart" begins again.
         redrive: Whether a resume also runs the tiles that failed; a success replaces the error.
         flush_interval: Seconds between writes to the table, at least.
+        keep_for: Seconds, or a timedelta, that the item is kept after the last sign of life of the
+            run; None: for ever.
         max_in_flight: How many tasks are submitted and not finished, at most; None: four for each
             CPU of the cluster.
         on_progress: Called in the driver about every 0.2 s while tiles finish, and at the end.
@@ -145,6 +149,7 @@ def process_image(
         if_exists=if_exists,
         redrive=redrive,
         flush_interval=flush_interval,
+        keep_for=keep_for,
         grid=grid.to_dict(),
     ) as tracker:
         if store is not None and if_exists == "resume":

@@ -1,6 +1,17 @@
 """One run of an image: how it begins, what is known of it, and how its end is waited for."""
 
-from .beginning import Begun, IfExists, begin, go_on, job_item, job_table, patiently, read_tracked
+from .beginning import (
+    Begun,
+    How,
+    IfExists,
+    begin,
+    go_on,
+    job_item,
+    job_table,
+    patiently,
+    read_tracked,
+)
+from .keeping import keep
 from .reports import report_of, span_of
 from .run import Run
 from .view import View
@@ -8,11 +19,13 @@ from .waiting import Wait, end_early, end_settled
 
 __all__ = [
     "Begun",
+    "How",
     "IfExists",
     "begin",
     "go_on",
     "job_item",
     "job_table",
+    "keep",
     "patiently",
     "read_tracked",
     "report_of",

@@ -8,12 +8,15 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from ..actor import Pool, Spec
 from ..errors import ImageExists, JobVanished, ResumeMismatch, TableUnavailable
 from ..image_request import ImageRequest
-from ..job_table import JobItem, JobTable, check_image_id, ledger_of
+from ..job_table import KEEP_SECONDS, JobItem, JobTable, check_image_id, ledger_of
 from ..ledger import Layout
+from ..ray_runtime import check_connected
 
 IfExists = Literal["error", "resume", "restart"]
 START_SECONDS = 30.0
@@ -21,16 +24,59 @@ START_SECONDS = 30.0
 T = TypeVar("T")
 
 
+class How(NamedTuple):
+    """How a run is tracked, beside what its image is.
+
+    Attributes:
+        flush_interval: Seconds between flushes, at least.
+        max_wcu_per_second: Write capacity that the flushes use, at most, on average.
+        keep_for: Seconds that the item is kept after its last write; None: for ever.
+        pool: The pool whose actor hosts the image; None: the run has an actor of its own.
+        ends: Whether the image ends by itself once it is settled, if the item does not say.
+    """
+
+    flush_interval: float = 1.0
+    max_wcu_per_second: float = 25.0
+    keep_for: int | None = KEEP_SECONDS
+    pool: Pool | None = None
+    ends: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        flush_interval: float,
+        max_wcu_per_second: float,
+        keep_for: float | timedelta | None,
+        pool: str | None,
+        pool_size: int,
+        ends: bool = True,
+    ) -> How:
+        """Returns what `ImageTracker.start` was given, checked.
+
+        Raises:
+            RayNotInitialized: This process is not connected to a cluster.
+            ValueError: `keep_for`, `pool` or `pool_size` is none.
+        """
+        check_connected()
+        keep, host = _seconds(keep_for), Pool.of(pool, pool_size)
+        return cls(float(flush_interval), float(max_wcu_per_second), keep, host, ends)
+
+    @property
+    def pool_text(self) -> str | None:
+        """The pool as the item names it."""
+        return None if self.pool is None else str(self.pool)
+
+
 class Begun(NamedTuple):
     """A run that has begun.
 
     Attributes:
-        run: The run, a uuid.
+        spec: What opens it.
         layout: The tiles of each region.
         before: The item of the run that it took the image over from; None: there was none.
     """
 
-    run: str
+    spec: Spec
     layout: Layout
     before: JobItem | None
 
@@ -54,6 +100,7 @@ def begin(
     if_exists: IfExists,
     grid: Mapping[str, Any] | None,
     redrive: bool,
+    how: How,
 ) -> Begun:
     """Starts, restarts or resumes an image.
 
@@ -65,7 +112,12 @@ def begin(
         raise ValueError(f'redrive=True goes with if_exists="resume", not {if_exists!r}')
     check_image_id(job.image_id)
     layout = Layout.of(regions)
-    job = replace(job, tracker_grid=None if grid is None else json.dumps(grid, sort_keys=True))
+    job = replace(
+        job,
+        tracker_grid=None if grid is None else json.dumps(grid, sort_keys=True),
+        tracker_pool=how.pool_text,
+        tracker_ends=None if how.ends else False,
+    )
     run = uuid.uuid4().hex
     before: JobItem | None = None
 
@@ -77,20 +129,21 @@ def begin(
         before = found
         if found is not None and found.tracker_run and if_exists == "resume":
             _check_same(found, layout, job.tracker_grid)
-            table.resume(found, run, pool=job.tracker_pool, redrive=redrive)
+            table.resume(found, run, pool=how.pool_text, redrive=redrive, keep_for=how.keep_for)
             return
         try:
-            table.start(job, run=run, layout=layout, replacing=found)
+            table.start(job, run=run, layout=layout, replacing=found, keep_for=how.keep_for)
         except ImageExists as err:
             if if_exists == "error":
                 raise
             raise TableUnavailable(f"{err} (since it was read)") from err  # read it again
 
     patiently(write)
-    return Begun(run, layout, before)
+    resumed = before if if_exists == "resume" and before and before.tracker_run else job
+    return Begun(_spec(resumed, run, table, how), layout, before)
 
 
-def go_on(image_id: str, table: JobTable, *, pool: str | None, redrive: bool) -> Begun:
+def go_on(image_id: str, table: JobTable, how: How, *, redrive: bool) -> Begun:
     """Resumes an image as its item stands.
 
     The arguments and errors are those of `ImageTracker.resume`.
@@ -103,8 +156,8 @@ def go_on(image_id: str, table: JobTable, *, pool: str | None, redrive: bool) ->
         found = read_tracked(table, image_id)
         if not _is_written(found, run):
             before = found
-            table.resume(found, run, pool=pool, redrive=redrive)
-        return Begun(run, ledger_of(found).layout, before)
+            table.resume(found, run, pool=how.pool_text, redrive=redrive, keep_for=how.keep_for)
+        return Begun(_spec(found, run, table, how), ledger_of(found).layout, before)
 
     return patiently(write)
 
@@ -141,6 +194,11 @@ def patiently(request: Callable[[], T]) -> T:
         delay = min(2.0, delay * 2)
 
 
+def _spec(item: JobItem, run: str, table: JobTable, how: How) -> Spec:
+    ends = item.tracker_ends is not False
+    return Spec(item.image_id, run, table, *how[:4], ends)
+
+
 def _is_written(found: JobItem | None, run: str) -> bool:
     """Whether an earlier try got through, whose answer was lost.
 
@@ -175,3 +233,23 @@ def _differences(*grids: str | None) -> list[str]:
         ", ".join(f"{name} {json.dumps(cut.get(name))}" for name in names) if cut else "no grid"
         for cut in (theirs, ours)
     ]
+
+
+def _seconds(keep_for: float | timedelta | None) -> int | None:
+    """Returns how long an item is to be kept, in seconds; None: for ever.
+
+    Raises:
+        ValueError: It is less than a second, or no number.
+    """
+    if keep_for is None:
+        return None
+    seconds = keep_for.total_seconds() if isinstance(keep_for, timedelta) else keep_for
+    try:
+        if not 1 <= seconds < float("inf"):
+            raise ValueError
+        return int(seconds)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"keep_for={keep_for!r}: seconds, one at least, or a timedelta, that the item is kept "
+            "after the last sign of life; None keeps it for ever"
+        ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -59,6 +60,7 @@ class Run:
         self.spec = spec
         self.layout = layout
         self.maps = _maps.setdefault(spec.key, _Maps())
+        self._knock: tuple[tuple[str, str], Future[bool]] | None = None
 
     @property
     def image_id(self) -> str:
@@ -102,7 +104,7 @@ class Run:
             before: The item of the run before; the process that serves it is of no use any more.
         """
         try:
-            call(reporter().actor(self.spec, start=True), "open", self.spec)
+            self.knock()
             if before is not None and before.tracker_run:
                 spec = Spec.of(before, self.spec.table)
                 handle = find(spec)
@@ -110,6 +112,24 @@ class Run:
                     call(handle, "superseded", spec, self.spec.run)
         except Exception as err:
             logger.warning("image %s: its actor: %s", self.image_id, in_a_line(err))
+
+    def knock(self) -> bool:
+        """Has an actor serve the run, and does not wait; returns whether all is done.
+
+        That is what it answered to the last knock. While it has not, it is not called again.
+        """
+        here = cluster()
+        if self._knock and self._knock[0] == here:
+            answer = self._knock[1]
+            if not answer.done():
+                return False
+            if answer.exception() is not None:
+                reporter().forget_actor(self.spec)
+            elif answer.result():
+                return True
+        handle = reporter().actor(self.spec, start=True)
+        self._knock = here, call(handle, "open", self.spec)
+        return False
 
     def ask(
         self, method: str, *args: Any, start: bool = False, timeout: float = CALL_SECONDS

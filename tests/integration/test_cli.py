@@ -68,7 +68,7 @@ def env(ray_cluster: None, dynamodb_local: str) -> dict[str, str]:
 def test_a_run_that_succeeds(folder: Path, env: dict[str, str], job_table: JobTable):
     """Status 0; a few plain lines on stderr, the summary on stdout, and three files."""
     line = command(folder, "run", BAHAMAS, "detector:fine", "--table", job_table.table_name)
-    ended = run([*line, *CUT, "--output", "out"], folder, **env)
+    ended = run([*line, *CUT, "--output", "out", "--keep-for", "12h"], folder, **env)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.splitlines() == [
         "hello from the import",
@@ -86,7 +86,9 @@ def test_a_run_that_succeeds(folder: Path, env: dict[str, str], job_table: JobTa
     picture = folder / "out" / "map.png"
     assert f"picture    {picture}\n" in ended.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert job_table.read(BAHAMAS).status == "SUCCESS"
+    item = job_table.read(BAHAMAS)
+    assert item.status == "SUCCESS"
+    assert item.expire_time == pytest.approx(time.time() + 12 * 3600, abs=120)
 
 
 def test_a_redrive_runs_what_failed_and_no_more(

@@ -11,7 +11,7 @@ from raytracker import JobItem
 from raytracker.actor import Batch, Coordinator
 from raytracker.errors import ResumeMismatch
 from raytracker.ledger import Layout
-from raytracker.run import IfExists, begin, go_on
+from raytracker.run import How, IfExists, begin, go_on
 from tests.support.simulated_table import SimulatedTable
 
 
@@ -39,7 +39,7 @@ def test_a_run_that_has_begun_is_not_begun_again(if_exists: IfExists, redrive: b
     serve(table, "before", 0)
     inherited = 1 if if_exists == "resume" else 0
     table.fates.extend(["ok", "lose_response", "ok", "hold_back"])  # a read and a write, twice
-    run = begin(JobItem(image_id="scene"), 5, table, if_exists, None, redrive).run
+    run = begin(JobItem(image_id="scene"), 5, table, if_exists, None, redrive, How()).spec.run
     table.fates.clear()
     serve(table, run, 3, 4)
     assert settled(table) == 2 + inherited
@@ -55,11 +55,11 @@ def test_a_resume_that_got_through_is_not_made_again() -> None:
     table = SimulatedTable()
     table.start(JobItem(image_id="scene"), run="before", layout=Layout.of(5))
     table.fates.extend(["ok", "lose_response", "ok", "hold_back"])
-    begun = go_on("scene", table, pool=None, redrive=False)
+    begun = go_on("scene", table, How(), redrive=False)
     table.fates.clear()
     assert begun.before is not None
     assert begun.before.tracker_run == "before"
-    serve(table, begun.run, 3)
+    serve(table, begun.spec.run, 3)
     owner = table.items["scene"]["tracker_owner"]
     while table.held_back:
         table.deliver(0)
@@ -91,5 +91,5 @@ def test_a_resume_with_another_cut_names_what_differs(theirs: Any, ours: Any, to
     cut = theirs if isinstance(theirs, str | None) else json.dumps(theirs)
     table.start(JobItem("scene", tracker_grid=cut), run="before", layout=Layout.of(5))
     with pytest.raises(ResumeMismatch, match=told):
-        begin(JobItem("scene"), 6, table, "resume", ours, False)
+        begin(JobItem("scene"), 6, table, "resume", ours, False, How())
     assert table.items["scene"]["tracker_run"] == "before"

@@ -138,6 +138,8 @@ def test_an_option_that_is_missing():
         (["--tile-overlap", "-1"], "tile_overlap -1: give 0 or more pixels"),
         (["--tile-overlap", "512"], "tile_overlap 512 is not smaller than tile_size 512"),
         (["--roi", "CIRCLE(1 2)"], "ROI 'CIRCLE(1 2)'"),
+        (["--keep-for", "7"], "--keep-for '7': give days, hours or minutes (7d, 12h, 30m)"),
+        (["--keep-for", "0d"], "--keep-for '0d': give days"),
         (["--image-id", ""], "image_id is ''"),
         (["--image-id", "x" * 2049], "has 2049 bytes of UTF-8"),
     ],

@@ -37,7 +37,7 @@ class SlowTable(SimulatedTable):
         time.sleep(self.seconds)
         with self._lock:
             self.at_once -= 1
-            self.flushes[key["image_id"]] += "#ledger" in update
+            self.flushes[key["image_id"]] += "#tracker_ledger" in update
             return super().conditional_update(key, update, *args, **kw)
 
 

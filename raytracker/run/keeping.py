@@ -1,0 +1,96 @@
+"""What keeps a run alive as long as somebody holds its handle: its actor is called now and then.
+
+Nobody else may call it for hours: a driver prepares, tasks are queued. The actor, which keeps the
+item from expiring, must not take that for the end.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+import weakref
+
+from ..job_table import JobItem
+from ..ray_runtime import in_a_line
+from .run import Run
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE_SECONDS = 60.0  # an actor stays for five idle minutes
+SHARE = 4  # so many calls in the time that an item is kept
+
+
+class Keeper:
+    """Calls the actors of runs from a thread of its own, until each has ended or is dropped."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._runs: dict[weakref.ref[Run], float] = {}  # and the seconds between calls
+        self._thread: threading.Thread | None = None
+        self._ends = False
+
+    def keep(self, run: Run) -> None:
+        """Keeps a run alive as long as this very object is held by somebody."""
+        kept_for = run.spec.keep_for
+        pause = LONGEST_PAUSE_SECONDS
+        if kept_for is not None:
+            pause = min(pause, kept_for / SHARE)
+        with self._changed:
+            self._runs[weakref.ref(run)] = pause
+            if self._thread is None:
+                atexit.register(self._end)  # a call while Ray goes would start another
+                self._thread = threading.Thread(
+                    target=self._serve, daemon=True, name="raytracker-keep"
+                )
+                self._thread.start()
+            self._changed.notify()  # the pause may be shorter now
+
+    def _end(self) -> None:
+        with self._changed:
+            self._ends = True
+
+    def _serve(self) -> None:
+        round_at = time.monotonic()
+        while True:
+            with self._changed:
+                while (left := round_at + self._pause() - time.monotonic()) > 0:
+                    self._changed.wait(left)
+                kept = list(self._runs)
+            round_at = time.monotonic()
+            for reference in kept:
+                if self._ends:
+                    return
+                if not _call(reference):
+                    with self._changed:
+                        self._runs.pop(reference, None)
+
+    def _pause(self) -> float:
+        return min(self._runs.values(), default=LONGEST_PAUSE_SECONDS)
+
+
+def _call(reference: weakref.ref[Run]) -> bool:
+    """Calls a run's actor; returns whether it is to be called again."""
+    run = reference()
+    if run is None:
+        return False
+    try:
+        return not run.knock()
+    except Exception as err:  # whatever it is, it may be over by the next time
+        logger.info("image %s: its actor: %s", run.image_id, in_a_line(err))
+        return True
+
+
+_keeper = Keeper()
+
+
+def keep(run: Run, before: JobItem | None) -> None:
+    """Has an actor open a run that has just begun, and keeps it alive while somebody holds it.
+
+    Args:
+        run: The run; this very object.
+        before: As in `Run.begin`.
+    """
+    run.begin(before)
+    _keeper.keep(run)
