@@ -27,10 +27,10 @@ KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 def reading(bench: Bench) -> None:
     """What AWS keys in the environment cost the tiles of a local image.
 
-    `read` of tiles of 64 pixels, one after the other, of an image of uint8 (deflate, blocks of 256)
-    that is open already, in one process; with AWS keys in its environment, and without. Beside it
-    the same windows of the same image in a `rasterio.Env` with plain options for each, which makes
-    a boto3 session wherever there are keys.
+    The CPU of a tile, when `read` reads tiles of 64 pixels one after the other in one process: of
+    an image of uint8 (deflate, blocks of 256), open and unpacked already. Beside it the same
+    windows, each in a `rasterio.Env` with plain options, which makes a boto3 session wherever
+    there are keys.
     """
     with TemporaryDirectory() as folder:
         path = _image(Path(folder) / "image.tif")
