@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property, lru_cache
 from types import TracebackType
@@ -169,7 +170,8 @@ class ImageTracker(View):
         """
         table = job_table(table)
         found = patiently(lambda: read_tracked(table, image_id))
-        return cls(Spec.of(found, table), ledger_of(found).layout)
+        # Who attached does not end it, so its end is waited for.
+        return cls(replace(Spec.of(found, table), ends=True), ledger_of(found).layout)
 
     @classmethod
     def _ready(cls, begun: Begun) -> ImageTracker:
