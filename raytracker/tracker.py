@@ -254,7 +254,7 @@ class ImageTracker(View):
         if current:
             spans, reasons = current.add(spans, reasons), {}  # its errors wait for its end
         if spans:
-            self._run.report(spans, reasons)
+            self._run.report(spans, reasons, held_elsewhere=current is not None)
 
     # --- the driver's side ---
 

@@ -226,7 +226,7 @@ class Engine:
                 reasons.update(its_reasons)
                 finished.append(Finished(item.key, result, None))
             self._failures.of_tiles |= isinstance(item.key, tuple)
-        self._run.report(spans, reasons)
+        self._run.report(spans, reasons, wait=False)
         with self._changed:
             for told in ready:
                 del self._in_flight[told]

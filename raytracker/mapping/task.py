@@ -62,12 +62,12 @@ class Task:
 def _attempted(run: Run, function: Any, limit: TimeLimit, retries: Retries) -> Any:
     spec = run.spec  # the run itself stays here
 
-    def tell(this: attempt.Attempt) -> None:
-        spans, reasons = this.errors()
+    def tell(told: attempt.Told, *, held_elsewhere: bool) -> None:
+        spans, reasons = told
         # Where the run has ended, the driver learns of it; the result is still a result.
         with suppress(RaytrackerError):
             if spans:
-                reporter().report(spec, spans, reasons)
+                reporter().report(spec, spans, reasons, held_elsewhere=held_elsewhere)
 
     @functools.wraps(function)
     def attempted(*args: Any, **kwargs: Any) -> Any:
@@ -77,16 +77,17 @@ def _attempted(run: Run, function: Any, limit: TimeLimit, retries: Retries) -> A
                     result = function(*args, **kwargs)
                 check_result(result)
             except Exception as err:
+                tell(this.successes(), held_elsewhere=False)  # the driver does not get them
                 if not retries.are_over(err, attempt_number()):
-                    raise  # what it told is forgotten: another attempt comes
-                tell(this)
+                    raise  # its errors are nothing: another attempt comes
+                tell(this.errors(), held_elsewhere=False)
                 sent = portable(err)
                 if sent is err:
                     raise
                 raise sent from None  # or Ray would show the other one, too, which may fail
             if not this.has_told:
                 return result, None
-            tell(this)
+            tell(this.errors(), held_elsewhere=True)
             # The result first: where that cannot be packed, Ray makes errors of both.
             return result, this.told()
 
@@ -131,10 +132,12 @@ class Item(NamedTuple):
 def _tiles(layout: Layout, key: Any) -> range:
     """Returns the numbers of the tiles that a key names."""
     try:
-        region, *tile = map(operator.index, key if isinstance(key, tuple) else (key,))
-    except (TypeError, ValueError):
-        raise TypeError(f"key {key!r}: give a region, or (region, tile)") from None
-    if not tile:
-        return layout.tiles(region)
-    number = layout.tile_number(region, *tile)
+        place = [operator.index(part) for part in (key if isinstance(key, tuple) else (key,))]
+    except TypeError:
+        place = []
+    if len(place) not in (1, 2):
+        raise TypeError(f"key {key!r}: give a region, or (region, tile)")
+    if len(place) == 1:
+        return layout.tiles(*place)
+    number = layout.tile_number(*place)
     return range(number, number + 1)

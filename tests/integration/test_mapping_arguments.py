@@ -67,7 +67,7 @@ async def generate_later(region: int) -> Any:
         (lambda: ray.remote(generate_later), "generate_later is a generator function"),
         (lambda: echo.options(num_returns=2), "num_returns=2 of echo"),
         (lambda: echo.options(num_returns=0), "num_returns=0 of echo"),
-        (lambda: echo.options(num_returns="dynamic"), "num_returns='dynamic' of echo"),
+        (lambda: ray.remote(generate).options(num_returns=3), "a generator function"),
     ],
 )
 def test_what_is_no_function_of_one_result_is_refused(
