@@ -1,0 +1,192 @@
+"""When `map_unordered` draws items, submits tasks, keeps results, and stops."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from raytracker import ImageTracker, JobTable
+from tests.support.command import environment
+from tests.support.jobs import counts
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+@ray.remote
+def nothing(*args: Any) -> None: ...
+
+
+# --- items ---
+
+
+def test_a_blocked_iterator_holds_no_result_back(job_table: JobTable) -> None:
+    """What has finished is there while the next item is waited for."""
+    tracker = ImageTracker.start("scene", regions=3, table=job_table)
+    gate = threading.Event()
+
+    def items() -> Iterator[tuple[int, tuple[()]]]:
+        yield 0, ()
+        yield 1, ()
+        gate.wait(60)
+        yield 2, ()
+
+    results = tracker.map_unordered(nothing, items())
+    assert {next(results)[0], next(results)[0]} == {0, 1}
+    wait_until(lambda: tracker.progress().region_success == 2, what="two regions")
+    gate.set()
+    assert [key for key, _, _ in results] == [2]
+    assert counts(tracker.wait(30)) == (3, 3, 0)
+
+
+def test_an_error_of_the_iterator_comes_after_what_is_in_flight(job_table: JobTable) -> None:
+    """No result is lost by it; it is raised as it is."""
+    tracker = ImageTracker.start("scene", regions=3, table=job_table)
+    raised = threading.Event()
+
+    @ray.remote
+    def wait_for(path: str) -> None:
+        while not Path(path).exists():
+            time.sleep(0.02)
+
+    def items(path: Path) -> Iterator[tuple[int, tuple[str]]]:
+        yield 0, (str(path),)
+        yield 1, (str(path),)
+        raised.set()
+        raise ZeroDivisionError("no more")
+
+    path = Path(job_table.table_name)
+    try:
+        results = tracker.map_unordered(wait_for, items(path))
+        assert raised.wait(30)
+        path.touch()
+        assert {next(results)[0], next(results)[0]} == {0, 1}
+        with pytest.raises(ZeroDivisionError, match="no more"):
+            next(results)
+        assert list(results) == []
+    finally:
+        path.unlink(missing_ok=True)
+
+
+# --- results ---
+
+
+def own_memory() -> int:
+    """Returns what this process holds for itself, in bytes; Ray's store is shared."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+
+def test_results_stay_with_ray_until_they_are_taken(job_table: JobTable) -> None:
+    """A slow consumer holds up no task, and its process holds no result."""
+    tracker = ImageTracker.start("scene", regions=40, table=job_table)
+    size = 4_000_000
+
+    @ray.remote
+    def produce(region: int) -> bytes:
+        return bytes([region]) * size
+
+    before = own_memory()
+    results = tracker.map_unordered(produce, ((r, (r,)) for r in range(40)), max_in_flight=4)
+    assert counts(tracker.wait(60)) == (40, 40, 0)
+    assert own_memory() - before < 8 * size
+    for key, result, error in results:
+        assert error is None
+        assert (result[0], len(result)) == (key, size)
+        del result
+
+
+DRIVER = """
+import os, sys, time, ray
+from ray.cluster_utils import Cluster
+from raytracker import ImageTracker, JobTable
+os.environ["RAY_AUTH_MODE"] = "disabled"
+cluster = Cluster()
+cluster.add_node(num_cpus=1, object_store_memory=80_000_000, include_dashboard=False)
+ray.init(cluster.address, logging_level="ERROR", log_to_driver=False)
+tracker = ImageTracker.start("scene", regions=300, table=JobTable(*sys.argv[1:3], "us-east-1"))
+"""
+
+
+def drive(table: JobTable, code: str) -> str:
+    """Runs a driver with a cluster of its own; returns what it prints."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            DRIVER + textwrap.dedent(code),
+            table.table_name,
+            str(table.endpoint_url),
+        ],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_bound_follows_a_cluster_that_grows(job_table: JobTable) -> None:
+    """Its new CPUs are used, and more tasks than fit are queued, for an autoscaler to see."""
+    code = """
+    drawn = []
+    def items():
+        for region in range(300):
+            drawn.append(region)
+            yield region, ()
+
+    @ray.remote
+    def sleep():
+        time.sleep(60)
+
+    def wait_until(count):
+        end = time.monotonic() + 60
+        while len(drawn) != count:
+            assert time.monotonic() < end, len(drawn)
+            time.sleep(0.1)
+
+    results = tracker.map_unordered(sleep, items())
+    wait_until(4)
+    cluster.add_node(num_cpus=16, object_store_memory=80_000_000)
+    wait_until(68)
+    os._exit(0)
+    """
+    drive(job_table, code)
+
+
+def test_a_result_that_is_lost_is_an_error_of_the_consumer(job_table: JobTable) -> None:
+    """Its task returned, so the region is a success; others have their results."""
+    code = """
+    node = cluster.add_node(num_cpus=1, resources={"there": 1}, object_store_memory=80_000_000)
+
+    @ray.remote(max_retries=0)
+    def produce():
+        return bytes(1_000_000)
+
+    items = ((region, ()) for region in range(300))
+    there = tracker.map_unordered(produce.options(resources={"there": 1}), [(0, ())])
+    here = tracker.map_unordered(produce, [(1, ())])
+    while tracker.progress().region_success < 2:
+        time.sleep(0.1)
+    cluster.remove_node(node, allow_graceful=False)
+    [(key, result, error)] = there
+    print(key, result, isinstance(error, ray.exceptions.ObjectLostError))
+    [(key, result, error)] = here
+    print(key, len(result), error)
+    print(tracker.progress().region_success)
+    os._exit(0)
+    """
+    first, second, third = drive(job_table, code).splitlines()[-3:]
+    assert first == "0 None True"
+    assert second == "1 1000000 None"
+    assert third == "2"
