@@ -347,7 +347,7 @@ def _actors(accessor: Any) -> list[str]:
 def _drivers(accessor: Any) -> list[str]:
     from ray.core.generated import gcs_pb2
 
-    mine = bytes.fromhex(ray.get_runtime_context().get_job_id())
+    mine = bytes.fromhex(get_runtime_context().get_job_id())
     raw = accessor.get_job_table()
     table = [gcs_pb2.JobTableData.FromString(each) for each in raw]  # type: ignore[attr-defined]
     return [

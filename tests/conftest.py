@@ -100,12 +100,13 @@ def _new_table(endpoint_url: str | None) -> JobTable:
 
 @pytest.fixture(scope="session")
 def ray_cluster(aws_env: None) -> Iterator[None]:
-    """A Ray of one node with four CPUs, one for the session."""
+    """A Ray of one node with four CPUs and what it takes for a GPU, one for the session."""
     import ray
 
     ray.init(
         address="local",
         num_cpus=4,
+        num_gpus=1,
         include_dashboard=False,
         log_to_driver=False,
         logging_level="WARNING",
