@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from raytracker.local import EmbeddedDynamoDB
-from tests.support import dynamodb_local
+from tests.support import dynamodb_local, osml
 from tests.support.counting_proxy import CountingProxy
 from tools import run_tests
 from tools.run_tests import Count, read
@@ -62,6 +62,13 @@ def test_without_dynamodb_local_the_error_says_what_to_run(
     monkeypatch.setattr(dynamodb_local, "CACHE", tmp_path)
     with pytest.raises(dynamodb_local.DynamoDBLocalMissing, match="make dynamodb-local"):
         dynamodb_local.find_jar()
+
+
+def test_without_osml_the_error_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Nor for want of that."""
+    monkeypatch.setattr(osml, "CACHE", tmp_path)
+    with pytest.raises(osml.OSMLMissing, match="make osml"):
+        osml.ask_osml("scene", "jobs", "http://127.0.0.1:9", "us-east-1")
 
 
 def test_an_old_java_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
