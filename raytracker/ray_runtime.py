@@ -207,6 +207,14 @@ def attempt_number() -> int:
     return int(worker.core_worker.get_current_task_attempt_number())
 
 
+def task_id() -> str | None:
+    """Returns the id of the running task, also of an actor, in hex; None outside of tasks."""
+    if not in_worker():
+        return None
+    task: str | None = ray.get_runtime_context().get_task_id()
+    return task
+
+
 def attempts_of(tasks: Collection[str]) -> dict[str, dict[int, bool]]:
     """Returns what Ray knows of tasks: for each, its attempts, and whether each has ended.
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property, lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 
@@ -17,14 +16,12 @@ from .actor import Spec
 from .errors import RaytrackerError
 from .image_request import ImageRequest
 from .job_table import KEEP_SECONDS, JobItem, JobTable, ledger_of
-from .ledger import ERROR, SUCCESS, Layout, Span, reason_of
-from .mapping import Key, Results, Tolerance, attempt
-from .ray_runtime import attempt_number, check_connected
+from .ledger import Layout
+from .mapping import Key, Results, Tolerance
 from .run import (
     Begun,
     How,
     IfExists,
-    View,
     Wait,
     begin,
     end_early,
@@ -35,17 +32,13 @@ from .run import (
     keep,
     patiently,
     read_tracked,
-    report_of,
-    span_of,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from .telling import Teller
 
 POOL_SIZE = 2
 
 
-class ImageTracker(View):
+class ImageTracker(Teller):
     """Knows how far one image has come; made by `start`, `resume` or `attach`, never directly.
 
     A tracker pickles to a few hundred bytes: pass it to tasks as an argument. Everything it says
@@ -178,83 +171,6 @@ class ImageTracker(View):
         tracker = cls(begun.spec, begun.layout)
         keep(tracker._run, begun.before)
         return tracker
-
-    # --- reporting ---
-
-    def report(
-        self,
-        region: int | Sequence[int] | NDArray[Any],
-        error: bool = False,
-        reason: str | BaseException | None = None,
-        tile: int | Sequence[int] | NDArray[Any] | None = None,
-    ) -> None:
-        """Reports the outcome of a region or a tile, or of many; returns at once.
-
-        It is sent in the background, and again until it is durable. A success replaces an error
-        reported before, never the other way round.
-
-        Args:
-            region: The region; or a list or numpy array of regions, of any integer type.
-            error: Whether it failed.
-            reason: Why it failed, cut to 200 bytes; of an exception, its type and first line.
-            tile: The tile in the region; None: all its tiles; or a list or array of tiles, which
-                numpy broadcasts against `region`.
-
-        Raises:
-            UnknownRegion: The image has no such region or tile; then nothing is reported.
-            TypeError: An argument is none of these; then nothing is reported.
-            JobCancelled: The job was cancelled.
-            TrackerSuperseded: Another run took the image over.
-            JobVanished: The item was deleted.
-        """
-        self._report(*report_of(self._run.layout, region, tile, error, reason))
-
-    @contextmanager
-    def region(self, region: int, *, retries: int = 0) -> Iterator[None]:
-        """Reports the region when the block ends: a success, or an error if it raises.
-
-        The exception is the reason, and goes on. In a task run by `map_unordered`, and where
-        another attempt of the task comes, a raising block reports nothing: it is nothing yet.
-
-        Args:
-            region: The region.
-            retries: How often Ray tries the task again on exceptions (its `max_retries`, where
-                `retry_exceptions` is set).
-        """
-        with self._watching(region, None, retries):
-            yield
-
-    @contextmanager
-    def tile(self, region: int, tile: int, *, retries: int = 0) -> Iterator[None]:
-        """Reports the tile when the block ends, as `region` does.
-
-        Args:
-            region: The region.
-            tile: The tile in the region.
-            retries: As for `region`.
-        """
-        with self._watching(region, tile, retries):
-            yield
-
-    @contextmanager
-    def _watching(self, region: int, tile: int | None, retries: int) -> Iterator[None]:
-        check_connected()  # not after the work
-        layout = self._run.layout
-        success, error = (span_of(layout, region, tile, each) for each in (SUCCESS, ERROR))
-        try:
-            yield
-        except Exception as err:
-            if attempt.current(self._run.spec) or attempt_number() >= retries:
-                self._report(error, {error[0][0]: reason_of(err)})
-            raise
-        self._report(success, {})
-
-    def _report(self, spans: list[Span], reasons: Mapping[int, str]) -> None:
-        current = attempt.current(self._run.spec)
-        if current:
-            spans, reasons = current.add(spans, reasons), {}  # its errors wait for its end
-        if spans:
-            self._run.report(spans, reasons, held_elsewhere=current is not None)
 
     # --- the driver's side ---
 

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from ray.exceptions import RayError
 
-from ..actor import LedgerView, Spec, Status, ask, call, find
+from ..actor import LedgerView, Spec, Status, Tentative, ask, call, find
 from ..errors import (
     ActorUnavailable,
     JobVanished,
@@ -77,6 +77,10 @@ class Run:
     ) -> None:
         """Takes outcomes; see `Reporter.report`."""
         reporter().report(self.spec, spans, reasons, wait=wait, held_elsewhere=held_elsewhere)
+
+    def report_tentative(self, error: Tentative) -> None:
+        """Takes an error that counts unless Ray tries again; see `Reporter.report_tentative`."""
+        reporter().report_tentative(self.spec, error)
 
     def flush(self, timeout: float, *, received: bool = False) -> None:
         """Waits until all that this process reported is durable; see `Reporter.flush`."""

@@ -1,0 +1,108 @@
+"""The half of ImageTracker that reports: from a task, an actor, or the driver itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .actor import Tentative
+from .ledger import ERROR, SUCCESS, Span, reason_of
+from .mapping import attempt
+from .ray_runtime import attempt_number, check_connected, task_id
+from .run import View, report_of, span_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Teller(View):
+    """Reports the outcomes of regions and tiles."""
+
+    def report(
+        self,
+        region: int | Sequence[int] | NDArray[Any],
+        error: bool = False,
+        reason: str | BaseException | None = None,
+        tile: int | Sequence[int] | NDArray[Any] | None = None,
+    ) -> None:
+        """Reports the outcome of a region or a tile, or of many; returns at once.
+
+        It is sent in the background, and again until it is durable. A success replaces an error
+        reported before, never the other way round.
+
+        Args:
+            region: The region; or a list or numpy array of regions, of any integer type.
+            error: Whether it failed.
+            reason: Why it failed, cut to 200 bytes; of an exception, its type and first line.
+            tile: The tile in the region; None: all its tiles; or a list or array of tiles, which
+                numpy broadcasts against `region`.
+
+        Raises:
+            UnknownRegion: The image has no such region or tile; then nothing is reported.
+            TypeError: An argument is none of these; then nothing is reported.
+            JobCancelled: The job was cancelled.
+            TrackerSuperseded: Another run took the image over.
+            JobVanished: The item was deleted.
+        """
+        self._report(*report_of(self._run.layout, region, tile, error, reason))
+
+    @contextmanager
+    def region(self, region: int, *, retries: int | None = None) -> Iterator[None]:
+        """Reports the region when the block ends: a success, or an error if it raises.
+
+        The exception is the reason, and goes on. In a task it is an error if Ray does not try the
+        task again: in one run by `map_unordered` the tracker knows that, in any other the actor
+        finds it out from Ray, which takes some seconds.
+
+        Args:
+            region: The region.
+            retries: How often Ray tries the task again on exceptions, for who knows it: 0 makes the
+                exception an error at once. None: it is found out.
+        """
+        with self._watching(region, None, retries):
+            yield
+
+    @contextmanager
+    def tile(self, region: int, tile: int, *, retries: int | None = None) -> Iterator[None]:
+        """Reports the tile when the block ends, as `region` does.
+
+        Args:
+            region: The region.
+            tile: The tile in the region.
+            retries: As for `region`.
+        """
+        with self._watching(region, tile, retries):
+            yield
+
+    @contextmanager
+    def _watching(self, region: int, tile: int | None, retries: int | None) -> Iterator[None]:
+        check_connected()  # not after the work
+        layout = self._run.layout
+        success, error = (span_of(layout, region, tile, each) for each in (SUCCESS, ERROR))
+        try:
+            yield
+        except Exception as err:
+            self._failed(error, reason_of(err), retries)
+            raise
+        self._report(success, {})
+
+    def _failed(self, error: list[Span], reason: str, retries: int | None) -> None:
+        """Reports an error of a running attempt, which counts unless Ray makes another."""
+        [(first, outcomes)] = error
+        if attempt.current(self._run.spec) is None:
+            task, number = task_id(), attempt_number()
+            if retries is None and task is not None:
+                told = Tentative(first, len(outcomes), reason, task, number)
+                self._run.report_tentative(told)
+                return
+            if number < (retries or 0):
+                return
+        self._report(error, {first: reason})
+
+    def _report(self, spans: list[Span], reasons: Mapping[int, str]) -> None:
+        current = attempt.current(self._run.spec)
+        if current:
+            spans, reasons = current.add(spans, reasons), {}  # its errors wait for its end
+        if spans:
+            self._run.report(spans, reasons, held_elsewhere=current is not None)
