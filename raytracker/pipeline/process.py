@@ -21,7 +21,7 @@ from ..imagery import Edges, Grid, ImageInfo, Size, Tile, describe, plan, read
 from ..job_table import KEEP_SECONDS, JobItem, JobTable
 from ..ledger import RETURNED, SUCCESS
 from ..progress import Progress
-from ..ray_runtime import check_connected
+from ..ray_runtime import check_connected, check_sendable
 from ..run import IfExists
 from ..tracker import ImageTracker
 from .output import ResultStore
@@ -176,10 +176,7 @@ def _check(function: Any, max_in_flight: int | None) -> None:
     if max_in_flight is not None and max_in_flight < 1:
         raise ValueError(f"max_in_flight={max_in_flight}: it is at least 1")
     check_connected()
-    try:
-        ray.cloudpickle.dumps(function)
-    except Exception as err:
-        raise TypeError(f"function={function!r} cannot be sent to Ray's workers: {err}") from err
+    check_sendable(function)  # with the image's item written, it would be too late
 
 
 def _name(function: Any) -> str:
