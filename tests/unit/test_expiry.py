@@ -12,14 +12,14 @@ from raytracker.job_table import KEEP_SECONDS, Flush, JobItem, JobTable
 from raytracker.ledger import Layout, Ledger
 
 LAYOUT = Layout.of(2)
-HOUR = 3600.0
+HOUR = 3600
 
 
 @pytest.fixture
 def table(moto_table: JobTable) -> JobTable:
     """A table with a run that is claimed, and whose item expires at some other time."""
-    moto_table.start(JobItem("scene"), run="first", layout=LAYOUT, keep_for=60.0)
-    moto_table.claim("scene", "first", "me", keep_for=60.0)
+    moto_table.start(JobItem("scene"), run="first", layout=LAYOUT, keep_for=60)
+    moto_table.claim("scene", "first", "me", keep_for=60)
     return moto_table
 
 
@@ -27,7 +27,7 @@ def expire_time(table: JobTable) -> int | None:
     return table.get_image_request("scene").expire_time
 
 
-def start(table: JobTable, **options: float | None) -> None:
+def start(table: JobTable, **options: int | None) -> None:
     table.start(
         JobItem("scene", expire_time=5),
         run="second",
@@ -37,15 +37,15 @@ def start(table: JobTable, **options: float | None) -> None:
     )
 
 
-def claim(table: JobTable, **options: float | None) -> None:
+def claim(table: JobTable, **options: int | None) -> None:
     table.claim("scene", "first", "you", **options)
 
 
-def resume(table: JobTable, **options: float | None) -> None:
+def resume(table: JobTable, **options: int | None) -> None:
     table.resume(table.get_image_request("scene"), "second", **options)
 
 
-def flush(table: JobTable, keep_for: float | None = KEEP_SECONDS) -> None:
+def flush(table: JobTable, keep_for: int | None = KEEP_SECONDS) -> None:
     until = None if keep_for is None else int(time.time() + keep_for)
     what = Flush(0, 0, Ledger(LAYOUT).encode(), {}, None, None, 5, until)
     table.flush("scene", "first", "me", 1, what)
