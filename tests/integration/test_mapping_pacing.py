@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -190,3 +191,75 @@ def test_a_result_that_is_lost_is_an_error_of_the_consumer(job_table: JobTable) 
     assert first == "0 None True"
     assert second == "1 1000000 None"
     assert third == "2"
+
+
+# --- the end ---
+
+
+@pytest.fixture
+def endless(job_table: JobTable) -> Iterator[tuple[Any, list[int]]]:
+    """A map of a thousand tasks that sleep, two at a time, and the regions drawn for it."""
+    tracker = ImageTracker.start("scene", regions=1000, table=job_table)
+    drawn: list[int] = []
+
+    def items() -> Iterator[tuple[int, tuple[()]]]:
+        for region in range(1000):
+            drawn.append(region)
+            yield region, ()
+
+    @ray.remote
+    def sleep() -> None:
+        time.sleep(0.2)
+
+    results = tracker.map_unordered(sleep, items(), max_in_flight=2)
+    yield results, drawn
+    results.close()
+    wait_until(lambda: ray.available_resources().get("CPU") == 4, what="cancelled tasks")
+
+
+def has_stopped(drawn: list[int]) -> bool:
+    """Whether no item was drawn for longer than a task takes."""
+    before = len(drawn)
+    time.sleep(1.0)
+    return len(drawn) == before
+
+
+def test_ctrl_c_in_the_consuming_thread_stops_the_map(
+    endless: tuple[Iterator[Any], list[int]],
+) -> None:
+    """Though somebody still holds the iterator; it ends then."""
+    results, drawn = endless
+    main = threading.main_thread().ident
+    assert main is not None
+    threading.Timer(1.0, signal.pthread_kill, (main, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in results:
+            pass
+    wait_until(lambda: has_stopped(drawn), what="no more items")
+    assert len(drawn) < 1000
+    assert len(list(results)) <= 2
+
+
+@pytest.mark.parametrize("name", ["last_value", "last_exc"])
+def test_an_interrupted_cell_stops_the_map(
+    endless: tuple[Iterator[Any], list[int]], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook keeps its traceback, and with it the iterator; other errors stop nothing."""
+    _, drawn = endless
+    monkeypatch.setattr(sys, name, ValueError("of another cell"), raising=False)
+    assert not has_stopped(drawn)
+    monkeypatch.setattr(sys, name, KeyboardInterrupt(), raising=False)
+    wait_until(lambda: has_stopped(drawn), what="no more items")
+    assert len(drawn) < 1000
+
+
+def test_a_cell_that_was_interrupted_earlier_stops_nothing(
+    job_table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session shows it until another error comes."""
+    monkeypatch.setattr(sys, "last_value", KeyboardInterrupt(), raising=False)
+    tracker = ImageTracker.start("scene", regions=20, table=job_table)
+    sleep = ray.remote(lambda: time.sleep(0.2))
+    results = tracker.map_unordered(sleep, ((region, ()) for region in range(20)), 2)
+    assert counts(tracker.wait(30)) == (20, 20, 0)
+    assert len(list(results)) == 20
