@@ -72,7 +72,7 @@ class Spec:
         max_wcu_per_second: Write capacity that the flushes use, at most, on average.
         keep_for: Seconds that the item is kept after its last write; None: for ever.
         pool: The pool whose actor hosts the image; None: the run has an actor of its own.
-        ends: Whether the image ends by itself once it is settled; else `wait` waits for no more.
+        ends: Whether `wait` waits for the image's end; the item says whether it ends by itself.
     """
 
     image_id: str
@@ -96,14 +96,13 @@ class Spec:
 
     @classmethod
     def of(cls, item: JobItem, table: JobTable) -> Spec:
-        """Returns the spec of the run that an item belongs to, as far as the item tells."""
+        """Returns the spec of the run that an item belongs to, as who has not begun it has it."""
         return cls(
             item.image_id,
             item.tracker_run or "",
             table,
             keep_for=item.tracker_keep_for,
             pool=Pool.parse(item.tracker_pool),
-            ends=item.tracker_ends is not False,
         )
 
     @cached_property

@@ -6,10 +6,11 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 
 from ..actor import LedgerView, Spec, Status, Tentative, ask, call, find
 from ..errors import (
@@ -22,7 +23,7 @@ from ..errors import (
 from ..job_table import JobItem, ledger_of
 from ..ledger import Layout, Ledger, Span
 from ..progress import Progress
-from ..ray_runtime import cluster, in_a_line, is_connected
+from ..ray_runtime import actor_state, cluster, in_a_line, is_connected
 from ..reporter import reporter
 from .beginning import patiently
 
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 CALL_SECONDS = 5.0
 POLL_SECONDS = 0.03
+SILENT_SECONDS = 0.5  # less is no silence, on a busy machine
 
 
 class Pumped(Protocol):
@@ -61,6 +63,7 @@ class Run:
         self.layout = layout
         self.maps = _maps.setdefault(spec.key, _Maps())
         self._knock: tuple[tuple[str, str], Future[bool]] | None = None
+        self._silent_since: float | None = None  # of the actor, in seconds since the epoch
 
     @property
     def image_id(self) -> str:
@@ -97,7 +100,24 @@ class Run:
 
     def check_reachable(self) -> None:
         """Does nothing while the actor answers, or may be restarting; see `Reporter`."""
-        reporter().check_reachable(self.spec)
+        try:
+            reporter().check_reachable(self.spec)
+        except ActorUnavailable as err:
+            raise ActorUnavailable(f"{err}{self._ray_says()}") from err
+
+    def silence(self) -> str | None:
+        """Returns in words that the actor does not answer, if it did not the last time."""
+        if self._silent_since is None:
+            return None
+        since = time.strftime("%H:%M:%S UTC", time.gmtime(self._silent_since))
+        return f"its actor does not answer since {since}{self._ray_says()}"
+
+    def _ray_says(self) -> str:
+        with suppress(Exception):  # it is only to make a message better
+            state = actor_state(reporter().actor(self.spec, start=False))
+            if state is not None:
+                return f"; Ray says: {state}"
+        return ""
 
     def begin(self, before: JobItem | None) -> None:
         """Has the actor open the image, while the caller prepares what it will report.
@@ -156,13 +176,16 @@ class Run:
             if start:
                 cluster()  # raises
             return None
+        asked_at = time.time()
         try:
             handle = reporter().actor(self.spec, start=start)
-            if handle is None:
-                return None
-            return ask(handle, method, self.spec, *args, timeout=timeout)
+            answer = handle and ask(handle, method, self.spec, *args, timeout=max(0.0, timeout))
+            self._silent_since = None
+            return answer
         except (RayError, ConnectionError) as err:
             reporter().forget_actor(self.spec)
+            if time.time() - asked_at >= SILENT_SECONDS or not isinstance(err, GetTimeoutError):
+                self._silent_since = self._silent_since or asked_at
             if start:
                 raise ActorUnavailable(f"image {self.image_id!r}: {in_a_line(err)}") from err
             return None
@@ -178,10 +201,11 @@ class Run:
         Raises:
             RaytrackerError: What ended this run, or keeps it from being claimed.
         """
-        self.deliver()
         deadline = time.monotonic() + CALL_SECONDS
+        self.deliver()
         while True:
-            answer: Status | LedgerView | None = self.ask(method)
+            left = max(SILENT_SECONDS, deadline - time.monotonic())
+            answer: Status | LedgerView | None = self.ask(method, timeout=left)
             if answer is None:
                 return None
             if answer.fault:
@@ -240,7 +264,11 @@ class Run:
             return status.progress
         item = self.read()
         return Progress.of(
-            ledger_of(item), status=item.status, durable=True, ended_early=item.tracker_state
+            ledger_of(item),
+            status=item.status,
+            durable=True,
+            ended_early=item.tracker_state,
+            trouble=self.silence(),
         )
 
     def ledger(self) -> Ledger:

@@ -113,7 +113,8 @@ class Wait:
     def _why(self) -> str:
         """Returns what is wrong, as the end of a sentence."""
         if self._status is None:
-            return " (its actor does not answer)" if is_connected() else ""
+            silence = self._run.silence()
+            return f" ({silence})" if silence else ""
         return f" ({self._status.trouble})" if self._status.trouble else ""
 
     def _warn(self) -> None:

@@ -94,15 +94,15 @@ def test_a_resume_says_anew_how_long(job_table: JobTable) -> None:
 
 
 def test_a_settled_image_may_wait_for_its_end(job_table: JobTable) -> None:
-    """As the item says, whoever resumes it or attaches to it."""
+    """As the item says, whoever resumes it; one that only attaches waits for the end itself."""
     tracker = ImageTracker.start("scene", regions=1, table=job_table, ends=False)
     tracker.report(0)
     tracker.flush()
     item = job_table.get_image_request("scene")
     assert (item.tracker_ends, item.end_time, item.status) == (False, None, "IN_PROGRESS")
     assert tracker.progress().region_success == 1
+    assert ImageTracker.attach("scene", table=job_table)._run.spec.ends is True
     for handle in (
-        ImageTracker.attach("scene", table=job_table),
         ImageTracker.resume("scene", table=job_table),
         ImageTracker.start("scene", regions=1, table=job_table, if_exists="resume"),
     ):
