@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property, lru_cache
 from types import TracebackType
@@ -164,7 +163,7 @@ class ImageTracker(Teller):
         table = job_table(table)
         found = patiently(lambda: read_tracked(table, image_id))
         # Who attached does not end it, so its end is waited for.
-        return cls(replace(Spec.of(found, table), ends=True), ledger_of(found).layout)
+        return cls(Spec.of(found, table), ledger_of(found).layout)
 
     @classmethod
     def _ready(cls, begun: Begun) -> ImageTracker:
