@@ -9,7 +9,6 @@ import pytest
 import ray
 
 from raytracker import ImageTracker, JobTable
-from raytracker.actor import Batch, Tentative, ask, find_or_start
 from raytracker.ray_runtime import attempt_number
 from tests.support.jobs import counts
 
@@ -17,13 +16,9 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def fail(tracker: ImageTracker, region: int) -> None:
-    """Tells the actor of an error that may not be final, and raises it."""
-    task = str(ray.get_runtime_context().get_task_id())
-    error = Tentative(region, 1, "KeyError: 'blue'", task, attempt_number())
-    spec = tracker._run.spec
-    batch = Batch([], {}, tentative=[error])
-    ask(find_or_start(spec), "report", [(spec, batch, False)], timeout=30)
-    raise KeyError("blue")
+    """Fails in the region's block."""
+    with tracker.region(region):
+        raise KeyError("blue")
 
 
 @ray.remote(max_retries=1, retry_exceptions=True)
