@@ -187,7 +187,7 @@ def before_actor_ends(function: Callable[[], object]) -> bool:
 
     try:
         instance.__ray_shutdown__ = shutdown
-    except AttributeError:  # of a class with __slots__; or there is no instance yet
+    except AttributeError:  # there is none yet
         return False
     return True
 
@@ -207,12 +207,24 @@ def attempt_number() -> int:
     return int(worker.core_worker.get_current_task_attempt_number())
 
 
-def task_id() -> str | None:
-    """Returns the id of the running task, also of an actor, in hex; None outside of tasks."""
+def running_attempt() -> tuple[str, int] | None:
+    """Returns the id of the task that this thread runs, in hex, and which attempt of it that is.
+
+    None where there is none, as in a driver, or in a thread that a task started; and in an async
+    actor, where Ray tells its methods apart, but not their attempts.
+    """
     if not in_worker():
         return None
-    task: str | None = ray.get_runtime_context().get_task_id()
-    return task
+    worker = get_runtime_context().worker
+    if in_async_loop() and worker.core_worker.current_actor_is_asyncio():
+        return None
+    task = worker.current_task_id
+    # In a thread of its own it is a new one, of no actor, with every look.
+    mine = task.actor_id().hex()[:_ACTOR_DIGITS] == worker.actor_id.hex()[:_ACTOR_DIGITS]
+    return (task.hex(), attempt_number()) if mine else None
+
+
+_ACTOR_DIGITS = 24  # before the job's, which a task of no actor has, and its worker's nil has not
 
 
 def attempts_of(tasks: Collection[str]) -> dict[str, dict[int, bool]]:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .actor import Tentative
-from .ledger import ERROR, SUCCESS, Span, reason_of
+from .ledger import ERROR, SUCCESS, Span, clip_reason, reason_of
 from .mapping import attempt
-from .ray_runtime import attempt_number, check_connected, task_id
+from .ray_runtime import attempt_number, check_connected, running_attempt
 from .run import View, report_of, span_of
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class Teller(View):
 
         The exception is the reason, and goes on. In a task it is an error if Ray does not try the
         task again: in one run by `map_unordered` the tracker knows that, in any other the actor
-        finds it out from Ray, which takes some seconds.
+        finds it out from Ray, which takes some seconds. In an async actor, and in a thread that a
+        task started, Ray does not tell: there it is an error at once. A success that comes later
+        outranks it.
 
         Args:
             region: The region.
@@ -90,15 +92,18 @@ class Teller(View):
     def _failed(self, error: list[Span], reason: str, retries: int | None) -> None:
         """Reports an error of a running attempt, which counts unless Ray makes another."""
         [(first, outcomes)] = error
-        if attempt.current(self._run.spec) is None:
-            task, number = task_id(), attempt_number()
-            if retries is None and task is not None:
-                told = Tentative(first, len(outcomes), reason, task, number)
-                self._run.report_tentative(told)
-                return
-            if number < (retries or 0):
-                return
-        self._report(error, {first: reason})
+        running = running_attempt()
+        if attempt.current(self._run.spec):  # it knows its retries
+            is_told = True
+        elif retries is not None:
+            is_told = attempt_number() >= retries
+        else:
+            is_told = running is None
+            if running is not None:
+                text = clip_reason(reason)
+                self._run.report_tentative(Tentative(first, len(outcomes), text, *running))
+        if is_told:
+            self._report(error, {first: reason})
 
     def _report(self, spans: list[Span], reasons: Mapping[int, str]) -> None:
         current = attempt.current(self._run.spec)

@@ -16,7 +16,7 @@ from .errors import RaytrackerError
 from .image_request import ImageRequest
 from .job_table import KEEP_SECONDS, JobItem, JobTable, ledger_of
 from .ledger import Layout
-from .mapping import Key, Results, Tolerance
+from .mapping import Key, Results, Tolerance, attempt
 from .run import (
     Begun,
     How,
@@ -233,7 +233,8 @@ class ImageTracker(Teller):
             TableError: DynamoDB refuses the flush.
             TrackerSuperseded, JobVanished, JobCancelled, LedgerError: What ended this run.
         """
-        self._run.flush(timeout)
+        inside = attempt.current(self._run.spec) is not None
+        self._run.flush(timeout, received=inside)
 
     def wait(self, timeout: float | None = None, *, stall_timeout: float | None = None) -> JobItem:
         """Waits until every region is settled and durable, or the job was cancelled or stopped.

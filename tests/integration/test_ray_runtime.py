@@ -5,9 +5,11 @@ One test for each function of `ray_runtime`: when a version of Ray breaks one, t
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,130 @@ def test_the_head_node_is_known_by_its_resource() -> None:
     """Its id is what an actor is put there by."""
     assert ray_runtime.head_node() == ray.get_runtime_context().get_node_id()
     assert in_a_task(ray_runtime.head_node) == ray_runtime.head_node()
+
+
+class Asking:
+    """An actor that returns what a function of `ray_runtime` does."""
+
+    def __init__(self) -> None:
+        self.at_first = ray_runtime.in_actor()
+
+    def ask(self, name: str) -> Any:
+        return getattr(ray_runtime, name)()
+
+    def ask_in_a_thread(self, name: str) -> Any:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(self.ask, name).result()
+
+    def was_one_at_first(self) -> bool:
+        return self.at_first
+
+
+class AsyncAsking:
+    """The same, in an event loop."""
+
+    async def ask(self, name: str) -> Any:
+        return getattr(ray_runtime, name)()
+
+
+def in_an_actor(name: str, kind: type = Asking, **options: Any) -> Any:
+    actor = ray.remote(kind).options(num_cpus=0, **options).remote()
+    return ray.get(actor.ask.remote(name), timeout=60)
+
+
+def test_an_actor_knows_that_it_is_one() -> None:
+    """From its `__init__` on; a task and a driver that they are none."""
+    assert not ray_runtime.in_actor()
+    assert not in_a_task(ray_runtime.in_actor)
+    assert in_an_actor("in_actor")
+    actor = ray.remote(num_cpus=0)(Asking).remote()
+    assert ray.get(actor.was_one_at_first.remote(), timeout=60)
+
+
+def test_a_process_knows_whether_ray_may_end_it() -> None:
+    """An actor's, and a worker that has met a function with `max_calls`."""
+    assert not ray_runtime.may_end()
+    assert in_an_actor("may_end")
+    new = {"env_vars": {"WORKER": "new"}}
+
+    @ray.remote(max_calls=2, runtime_env=new)
+    def ends() -> tuple[int, bool]:
+        return os.getpid(), ray_runtime.may_end()
+
+    @ray.remote(runtime_env=new)
+    def another() -> tuple[int, bool]:
+        return os.getpid(), ray_runtime.may_end()
+
+    _, ending = ray.get(another.remote(), timeout=60)
+    assert not ending
+    met, ending = ray.get(ends.remote(), timeout=60)
+    assert ending
+    told = dict(ray.get([another.remote() for _ in range(20)], timeout=60))
+    assert told.pop(met, True)
+    assert not any(told.values())
+
+
+def test_an_event_loop_is_noticed() -> None:
+    """An async actor's, and one that was started; there nothing may wait."""
+
+    async def look() -> bool:
+        return ray_runtime.in_async_loop()
+
+    assert asyncio.run(look())
+    assert not ray_runtime.in_async_loop()
+    assert in_an_actor("in_async_loop", AsyncAsking)
+    assert not in_an_actor("in_async_loop")
+
+
+def test_the_running_attempt_is_known() -> None:
+    """Of a task, and of an actor's method; where Ray tells none, none is."""
+
+    @ray.remote(max_retries=2, retry_exceptions=True)
+    def third() -> tuple[Any, str | None]:
+        if ray_runtime.attempt_number() < 2:
+            raise ValueError("once more")
+        return ray_runtime.running_attempt(), ray.get_runtime_context().get_task_id()
+
+    running, task = ray.get(third.remote(), timeout=60)
+    assert running == (task, 2)
+    assert ray_runtime.running_attempt() is None
+    for concurrency in (1, 3):
+        actor = ray.remote(Asking).options(num_cpus=0, max_concurrency=concurrency).remote()
+        reference = actor.ask.remote("running_attempt")
+        assert ray.get(reference, timeout=60) == (reference.task_id().hex(), 0)
+        assert ray.get(actor.ask_in_a_thread.remote("running_attempt"), timeout=60) is None
+    assert in_an_actor("running_attempt", AsyncAsking) is None
+
+
+@pytest.mark.parametrize("kind", ["plain", "async", "slots"])
+def test_an_actor_is_told_before_its_end(tmp_path: Path, kind: str) -> None:
+    """When its last handle goes, beside what its class has for that."""
+
+    def note(what: str) -> None:
+        (tmp_path / what).touch()
+
+    class Plain:
+        def arm(self) -> bool:
+            return ray_runtime.before_actor_ends(lambda: note("ours"))
+
+        def __ray_shutdown__(self) -> None:
+            note("own")
+
+    class Async:
+        async def arm(self) -> bool:
+            return ray_runtime.before_actor_ends(lambda: note("ours"))
+
+    class Slots:
+        __slots__ = ()
+
+        def arm(self) -> bool:
+            return ray_runtime.before_actor_ends(lambda: note("ours"))
+
+    actor = ray.remote({"plain": Plain, "async": Async, "slots": Slots}[kind]).remote()
+    assert ray.get(actor.arm.remote(), timeout=60)
+    del actor
+    wait_until((tmp_path / "ours").exists, what="the call of ours")
+    assert (tmp_path / "own").exists() == (kind == "plain")
 
 
 def test_attempts_are_numbered() -> None:
