@@ -184,6 +184,25 @@ def test_what_was_flushed_survives_a_shutdown_of_ray(driver: Driver, job_table: 
     process.wait(timeout=30)
 
 
+def test_what_was_under_way_goes_by_the_next_connection(
+    driver: Driver, job_table: JobTable
+) -> None:
+    """The actor never answered, and Ray was shut down: the next cluster's is told, and flushes."""
+    process = driver(
+        FLUSH_ONE,
+        "import os\n",
+        "os.kill(ray.get(reporter().actor(tracker._run.spec, start=True).pid.remote()), 19)\n",
+        "for region in range(1, 150): tracker.report(region)\n",
+        "ray.shutdown()\nconnect()\n",
+        "for region in range(150, 200): tracker.report(region)\n",
+        "print(tracker.wait(60).status, flush=True)\n",
+        own_ray=True,
+    )
+    assert says(process, "SUCCESS")
+    assert durable(job_table) == 200
+    process.wait(timeout=30)
+
+
 # --- the actor ---
 
 
