@@ -16,7 +16,7 @@ from .errors import RaytrackerError
 from .image_request import ImageRequest
 from .job_table import KEEP_SECONDS, JobItem, JobTable, ledger_of
 from .ledger import Layout
-from .mapping import Key, Results, Tolerance, attempt
+from .mapping import Given, Results, Tolerance, attempt
 from .run import (
     Begun,
     How,
@@ -176,7 +176,7 @@ class ImageTracker(Teller):
     def map_unordered(
         self,
         remote_function: Any,
-        items: Iterable[tuple[Key, tuple[Any, ...]]],
+        items: Iterable[Given],
         max_in_flight: int | None = None,
         *,
         timeout: float | None = None,
@@ -185,31 +185,38 @@ class ImageTracker(Teller):
     ) -> Results:
         """Runs a Ray task for each item, and reports its region or tile when it has finished.
 
-        Tasks are submitted at once, and go on whatever the consumer does. A task that returns is a
-        success of its key, but for what it reported itself; one that finally fails, for whatever
-        cause, is an error with that reason. Dropping the iterator cancels what is in flight, and
-        ends the workers of tasks that have not left a call into C five seconds later.
+        Tasks are submitted at once, and go on whatever the consumer does; their results stay with
+        Ray until they are taken. (Inside a Ray task or actor they are submitted while the consumer
+        waits for a result, or for the image.) A task that returns is a success of its key, but for
+        what was told of it, by itself or by its own tasks; one that finally fails, for whatever
+        cause, is an error with that reason. What an attempt told that Ray repeats is nothing, but
+        for successes. Dropping the iterator, or Ctrl-C, cancels what is in flight, and ends the
+        workers of tasks that have not left a call into C five seconds later.
 
         Args:
             remote_function: A function with `@ray.remote`, or its `.options(...)`.
-            items: (key, args) pairs, read lazily; a key is a region, or (region, tile).
+            items: (key, args) or (key, args, kwargs), read lazily; a key is a region, or (region,
+                tile). Arguments are passed as Ray passes them: references among them are resolved.
             max_in_flight: How many tasks are submitted and not finished, at most; None: four for
-                each CPU of the cluster.
+                each CPU that the cluster has at the moment.
             timeout: Seconds that an attempt of a task may take, from when it begins to run; it is
                 then interrupted, and an error with that reason unless Ray tries it again.
-            tolerated_failure_count: So many tasks may fail; one more, and the job is stopped as it
+            tolerated_failure_count: So many regions may be errors, or tiles where keys are tiles,
+                those of earlier runs included. When one more fails, the job is stopped as it
                 stands, durably: what is in flight is cancelled, and JobStopped raised.
             tolerated_failure_percentage: The same, in percent of the image's tiles.
 
         Yields:
             (key, result, error), in the order in which tasks finish; error is None, or the
-            exception that the task failed with.
+            exception that the task failed with, or that its result could not be fetched with.
 
         Raises:
+            TypeError: The function is not a remote one, does not return one result, or cannot be
+                pickled; or an item is none.
+            ValueError: A limit is out of its range, or the function too large with what it refers
+                to: give that as an argument.
             UnknownRegion: An item's key is none of the image's.
-            TypeError: The function is not a remote one, or returns several objects.
-            ValueError: A limit is out of its range.
-            JobStopped: More tasks failed than were tolerated.
+            JobStopped: More failed than is tolerated.
         """
         return Results(
             self._run,

@@ -20,7 +20,8 @@ MODEL = "tests/unit/test_protocol_model.py"
 COORDINATOR = "tests/unit/test_coordinator.py"
 ENDING = "tests/unit/test_ending.py"
 TAKEOVER = "tests/unit/test_takeover.py"
-MAPPING = "tests/integration/test_mapping.py"
+MAPPED = "tests/integration/test_mapping_outcomes.py"
+TOLD_BY_DRIVER = "self._run.report(spans, reasons, wait=False)"
 RUNS = "job_table/runs.py"
 FENCE = '"#tracker_owner = :me AND #tracker_seq <= :tracker_seq"'
 CLAIMED = '"#tracker_run = :run AND #tracker_owner = :read"'
@@ -158,18 +159,33 @@ MUTATIONS = [
         "a driver that reports only what is pending",
         (
             (
-                "mapping/mapper.py",
-                "self._report(spans, reasons)",
-                "known = self._tracker.tile_outcomes()\n"
-                "            self._report([s for s in spans if not known[s[0]]], reasons)",
+                "mapping/engine.py",
+                TOLD_BY_DRIVER,
+                "known = self._run.ledger().tile_outcomes()\n"
+                "        self._run.report([s for s in spans if not known[s[0]]], reasons)",
             ),
         ),
-        (MAPPING,),
+        (MAPPED,),
     ),
     Mutation(
         "a driver that does not report what tasks told",
-        (("mapping/mapper.py", "self._report(spans, reasons)", "pass"),),
-        (MAPPING,),
+        (("mapping/engine.py", "[*its_spans, (first, untold)]", "[(first, untold)]"),),
+        (MAPPED,),
+    ),
+    Mutation(
+        "a task's return that outranks what was told",
+        (("mapping/engine.py", "RETURNED * count", "bytes([2]) * count"),),
+        (MAPPED,),
+    ),
+    Mutation(
+        "an attempt that is repeated, and has said something",
+        (("mapping/task.py", "if not retries.are_over(err, attempt_number()):", "if False:"),),
+        (MAPPED,),
+    ),
+    Mutation(
+        "a worker that lets go of what its driver does not get",
+        (("mapping/task.py", "tell(this.successes(), held_elsewhere=False)", "pass"),),
+        (MAPPED,),
     ),
     Mutation(
         "a claim that ignores the run",

@@ -3,10 +3,10 @@
 from . import attempt
 from .mapper import Results
 from .policy import Tolerance
-from .task import Key
+from .task import Given
 
 __all__ = [
-    "Key",
+    "Given",
     "Results",
     "Tolerance",
     "attempt",

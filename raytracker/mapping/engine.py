@@ -22,7 +22,7 @@ from ..ray_runtime import cluster, is_connected
 from ..run import Run, end_early
 from .failure import cause_of
 from .policy import ASK_SECONDS, GRACE_SECONDS, Bound, Tolerance
-from .task import Item, Key, Task
+from .task import Given, Item, Key, Task
 
 STOP_SECONDS = 30.0
 SLOW_SECONDS = 0.05  # an item that takes longer to draw holds other things up
@@ -61,12 +61,12 @@ class Engine:
     """
 
     def __init__(
-        self, run: Run, task: Task, items: Iterable[Any], bound: Bound, tolerance: Tolerance
+        self, run: Run, task: Task, items: Iterable[Given], bound: Bound, tolerance: Tolerance
     ) -> None:
         self.finished: queue.SimpleQueue[Finished | BaseException | None] = queue.SimpleQueue()
         self._run = run
         self._task = task
-        self._items: Iterator[Any] = iter(items)
+        self._items: Iterator[Given] = iter(items)
         self._bound = bound
         self._failures = _Failures(run, tolerance)
         self._cluster = cluster()

@@ -18,7 +18,7 @@ from ..run import Run
 from .engine import Engine, Finished
 from .failure import cause_of
 from .policy import Bound, TimeLimit, Tolerance
-from .task import Key, Task
+from .task import Given, Key, Task
 
 FIRST_POLL_SECONDS = 0.005  # what was submitted meanwhile is looked at then
 LONGEST_POLL_SECONDS = 0.1
@@ -41,7 +41,7 @@ class Results(Iterator[Result]):
         self,
         run: Run,
         remote_function: Any,
-        items: Iterable[Any],
+        items: Iterable[Given],
         *,
         max_in_flight: int | None,
         timeout: float | None,

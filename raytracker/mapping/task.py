@@ -21,6 +21,7 @@ from .failure import check_result, portable
 from .policy import Retries, TimeLimit
 
 Key = int | tuple[int, int]
+Given = tuple[Key, Sequence[Any]] | tuple[Key, Sequence[Any], Mapping[str, Any]]
 
 
 class Task:

@@ -299,3 +299,20 @@ def test_the_driver_holds_what_the_actor_knows_until_it_is_durable(job_table: Jo
     ray.kill(find(tracker._run.spec), no_restart=False)
     tracker.report(3)  # not before: a settled image is flushed at once
     assert counts(tracker.wait(30)) == (4, 4, 0)
+
+
+def test_what_a_failed_attempt_told_is_held_by_its_worker(job_table: JobTable) -> None:
+    """The driver did not get it, and the actor dies before its flush."""
+    tracker = ImageTracker.start("scene", regions=[2], table=job_table, flush_interval=60)
+
+    @ray.remote(max_retries=0)
+    def process(tracker: ImageTracker) -> None:
+        tracker.report(0, tile=0)
+        tracker.progress()  # now the actor has it
+        ray.kill(find(tracker._run.spec), no_restart=False)
+        raise ValueError("after one tile")
+
+    for _ in tracker.map_unordered(process, [(0, (tracker,))]):
+        pass
+    tracker.wait(30)
+    assert tracker.tile_outcomes() == SUCCESS + ERROR
