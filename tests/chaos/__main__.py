@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tests.chaos import scenarios
-from tests.chaos.plan import draw
+from tests.chaos.draw import draw
 from tests.chaos.supervisor import Outcome, play
 
 KINDS = ("miscounted", "lost", "hung")

@@ -11,7 +11,8 @@ from contextlib import suppress
 from raytracker import JobItem, JobTable
 from raytracker.errors import CompleteRegionException, StartImageException
 from raytracker.run import patiently
-from tests.chaos.plan import Image, Plan, Task, Work, tasks_for
+from tests.chaos.draw import tasks_for
+from tests.chaos.plan import Image, Plan, Task, Work
 from tests.chaos.scanner import Finding
 from tests.chaos.seed import REGION, Place, Played
 from tests.support.fault_proxy import FaultProxy

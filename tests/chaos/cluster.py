@@ -20,6 +20,8 @@ HEALTH_CHECKS = {
     "health_check_timeout_ms": 1000,
     "health_check_failure_threshold": 3,
 }
+# Nobody listens there; boto3 asks for the way to the table at each request.
+NO_WAY_OUT = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
 
 
 class Process(NamedTuple):
@@ -33,6 +35,8 @@ class Process(NamedTuple):
 class Cluster:
     """A local Ray of four CPUs: one node, or three raylets, the actors on the first.
 
+    One of the three cannot reach the job table. GPUs are numbers that only Ray knows.
+
     Args:
         nodes: 1 or 3.
     """
@@ -43,6 +47,7 @@ class Cluster:
             ray.init(
                 address="local",
                 num_cpus=4,
+                num_gpus=4,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level="ERROR",
@@ -57,6 +62,7 @@ class Cluster:
             head_node_args={**head, "num_cpus": 1, "object_store_memory": OBJECT_STORE_BYTES},
         )
         self._workers = nodes - 1
+        self._cut_off: Any = None
         self.mend()
         ray.init(address=self._cluster.address, log_to_driver=False, logging_level="ERROR")
 
@@ -67,8 +73,16 @@ class Cluster:
 
     def mend(self) -> None:
         """Starts as many raylets as were killed."""
-        while self._cluster and len(self._cluster.worker_nodes) < self._workers:
-            self._cluster.add_node(num_cpus=2, object_store_memory=OBJECT_STORE_BYTES)
+        while self._cluster and len(nodes := self._cluster.worker_nodes) < self._workers:
+            is_cut_off = self._cut_off not in nodes
+            node = self._cluster.add_node(
+                num_cpus=2,
+                num_gpus=2,
+                object_store_memory=OBJECT_STORE_BYTES,
+                env_vars=NO_WAY_OUT if is_cut_off else None,
+            )
+            if is_cut_off:
+                self._cut_off = node
 
     def kill_node(self, choice: float) -> set[int]:
         """Kills a raylet, and so its workers; returns the pids."""

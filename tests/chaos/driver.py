@@ -1,16 +1,23 @@
-"""A driver of its own, to be killed; its arguments are those of `main`."""
+"""A driver of its own, to be killed, or to end in order; its arguments are those of `main`."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import ray
 
 from raytracker import ImageTracker, JobTable
-from tests.chaos.plan import draw
-from tests.chaos.run import Run
+from tests.chaos.draw import draw
+from tests.chaos.plan import Leave
+from tests.chaos.run import Left, Run
 from tests.chaos.seed import REGION
+
+LONG_SECONDS = 60.0
 
 
 def main(seed: str, image_id: str, address: str, endpoint: str, table: str, folder: str) -> None:
@@ -26,8 +33,25 @@ def main(seed: str, image_id: str, address: str, endpoint: str, table: str, fold
         pool=image.pool,
     )
     print("BEGUN", tracker.run, flush=True)
-    run = Run(tracker, work, "a", Path(folder))
-    run.drive()
+    after = image.leave.after if image.leave else None
+    run = Run(tracker, work, "a", Path(folder), leave_after=after)
+    with suppress(Left):
+        run.drive()
+    if image.leave:
+        _leave(image.leave, run)
+
+
+def _leave(leave: Leave, run: Run) -> None:
+    time.sleep(leave.pause)
+    run.journal.note("left", {})
+    if leave.how == "sys.exit":
+        sys.exit(0)
+    if leave.how == "SIGTERM":
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LONG_SECONDS)
+    if leave.how == "ray.shutdown":
+        run.flush()
+        ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Collection, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 PENDING, RETURNED, ERROR, SUCCESS = range(4)  # in this order the greater one wins
 _RANKS = bytes([PENDING, ERROR, SUCCESS, RETURNED])
 
-Event = Literal["begin", "may", "told", "durable"]
+Event = Literal["begin", "may", "told", "taken", "durable", "left"]
 
 
 class Journal:
@@ -28,13 +30,14 @@ class Journal:
 
         Args:
             event: "begin": an attempt at these tiles begins. "may": they are about to be reported.
-                "told": they have been, to the reporter of this process. "durable": `flush`
-                confirmed them.
+                "told": they have been, to the reporter of this process. "taken": the driver has
+                the result of their task. "durable": `flush` confirmed them.
+                "left": the driver is about to end.
             outcomes: Tile number to outcome.
             reason: Of the lowest-numbered one.
         """
-        line = {"event": event, "process": [os.getpid(), os.getppid()], "reason": reason}
-        line["outcomes"] = list(outcomes.items())
+        line = {"event": event, "at": time.time(), "process": [os.getpid(), os.getppid()]}
+        line |= {"reason": reason, "outcomes": list(outcomes.items())}
         file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             os.write(file, json.dumps(line).encode() + b"\n")
@@ -47,12 +50,33 @@ class Journal:
             return []
         return [json.loads(line) for line in self.path.read_text().splitlines()]
 
+    def best(
+        self,
+        event: Event,
+        by: Callable[[Sequence[int]], bool] = lambda process: True,
+        *,
+        until: float = math.inf,
+    ) -> dict[int, int]:
+        """Returns the best outcome of each tile in the lines of an event.
+
+        Args:
+            event: Which.
+            by: Is given a process's pid, and its parent's; lines of others do not count.
+            until: Nor do lines that were written later, in seconds since the epoch.
+        """
+        best: dict[int, int] = {}
+        for line in self.lines():
+            if line["event"] == event and line["at"] <= until and by(line["process"]):
+                for number, outcome in line["outcomes"]:
+                    best[number] = max(best.get(number, PENDING), outcome)
+        return best
+
 
 class Known:
-    """The oracle: what the item must show of each tile at least, and may show at most.
+    """The oracle: what the item must show of each tile at least, and what it may show.
 
-    Where a process was killed between a report and its flush, both are right; elsewhere they are
-    equal, and the item has no choice.
+    Where a process was killed between a report and its flush, it has a choice; elsewhere it must
+    show the best of what was told.
 
     Args:
         tile_count: The tiles of the image.
@@ -60,42 +84,57 @@ class Known:
 
     def __init__(self, tile_count: int) -> None:
         self.must = [PENDING] * tile_count
-        self.may = [PENDING] * tile_count
+        self.may: list[set[int]] = [set() for _ in range(tile_count)]
         self.reasons: dict[int, set[str]] = {}
-        self.told_reasons: set[int] = set()
+        self._told_reasons: set[int] = set()
+        self._without_reason: set[int] = set()
         self.killed_at: set[int] = set()
 
     @classmethod
-    def of(cls, journal: Journal, tile_count: int, killed: Collection[int]) -> Known:
+    def of(
+        cls,
+        journal: Journal,
+        tile_count: int,
+        died: Callable[[Sequence[int]], bool],
+        closed: float | None,
+    ) -> Known:
         """Returns what a journal tells.
 
         Args:
             journal: The run's.
             tile_count: The tiles of the image.
-            killed: The processes that were killed; a raylet's takes its workers with it.
+            died: Whether a process, given its pid and its parent's, may have died before what it
+                told was durable.
+            closed: When the image ended, in seconds since the epoch; what is told after that
+                changes nothing.
         """
         known = cls(tile_count)
         for line in journal.lines():
             outcomes = {int(n): outcome for n, outcome in line["outcomes"]}
-            died = not killed.isdisjoint(line["process"])
-            known._learn(line["event"], outcomes, line["reason"], died)
+            late = closed is not None and line["at"] > closed
+            known._learn(line["event"], outcomes, line["reason"], died(line["process"]), late)
         return known
 
     def _learn(
-        self, event: Event, outcomes: Mapping[int, int], reason: str | None, died: bool
+        self, event: Event, outcomes: Mapping[int, int], reason: str | None, died: bool, late: bool
     ) -> None:
         if event == "begin":
             if died:  # somebody may say so, with a reason of Ray's
                 self.killed_at.update(outcomes)
-                self._raise(self.may, dict.fromkeys(outcomes, ERROR))
+                self._allow(dict.fromkeys(outcomes, ERROR))
             return
-        self._raise(self.may, outcomes)
+        if event in ("taken", "left"):
+            return
+        self._allow(outcomes)
         if reason is not None:
             self.reasons.setdefault(min(outcomes), set()).add(clip(reason))
-        if event == "durable" or (event == "told" and not died):
-            self._raise(self.must, outcomes)
+        if not late and (event == "durable" or (event == "told" and not died)):
+            self._demand(outcomes)
+            of_others = {number for number, outcome in outcomes.items() if outcome == ERROR}
             if reason is not None:
-                self.told_reasons.add(min(outcomes))
+                of_others.discard(min(outcomes))
+                self._told_reasons.add(min(outcomes))
+            self._without_reason |= of_others
 
     def after(self, before: Known, seen: Iterable[int], *, redrive: bool) -> None:
         """Adds what a resume found in the item.
@@ -108,21 +147,27 @@ class Known:
         self.killed_at |= before.killed_at
         for number, reasons in ({} if redrive else before.reasons).items():
             self.reasons.setdefault(number, set()).update(reasons)
-        may = enumerate(before.may)
-        seen = enumerate(seen)
-        self._raise(self.may, {n: o for n, o in may if not (redrive and o == ERROR)})
-        self._raise(self.must, {n: o for n, o in seen if not (redrive and o == ERROR)})
+        for number, outcomes in enumerate(before.may):
+            self.may[number] |= outcomes - {ERROR} if redrive else outcomes
+        self._demand({n: o for n, o in enumerate(seen) if not (redrive and o == ERROR)})
 
     def forgive_errors(self) -> None:
         """Allows an error of any tile: a driver that was killed may have known of one."""
         everywhere = dict.fromkeys(range(len(self.may)), ERROR)
-        self._raise(self.may, everywhere)
+        self._allow(everywhere)
         self.killed_at.update(everywhere)
 
-    @staticmethod
-    def _raise(tiles: list[int], outcomes: Mapping[int, int]) -> None:
+    def _allow(self, outcomes: Mapping[int, int]) -> None:
         for number, outcome in outcomes.items():
-            tiles[number] = max(tiles[number], outcome)
+            self.may[number].add(outcome)
+
+    def _demand(self, outcomes: Mapping[int, int]) -> None:
+        for number, outcome in outcomes.items():
+            self.must[number] = max(self.must[number], outcome)
+
+    def demands_reason(self, number: int) -> bool:
+        """Whether a tile that is an error has a reason: whoever told it gave one for it."""
+        return number in self._told_reasons - self._without_reason
 
     def allows_reason(self, number: int, text: str) -> bool:
         """Whether somebody may have given this reason."""

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from tests.chaos.cluster import ACTOR, Cluster, Process, kill, processes
 from tests.chaos.plan import Kill
 
-TASKS = ("ray::mapped", "ray::reporting", "ray::incrementing")
+WORKERS = ("ray::mapped", "ray::reporting", "ray::Hand", "ray::AsyncHand")
 
 
 class Killer:
@@ -22,6 +22,7 @@ class Killer:
 
     Attributes:
         killed: The pids of those who are dead; of a node, the raylet's and its workers'.
+        actors: How many of them were actors of images.
         events: What was done, in words.
     """
 
@@ -29,6 +30,7 @@ class Killer:
         self, cluster: Cluster, kills: Sequence[Kill], *, spared: Collection[int] = ()
     ) -> None:
         self.killed: set[int] = set()
+        self.actors = 0
         self.events: list[str] = []
         self._cluster = cluster
         self._kills = kills
@@ -44,6 +46,10 @@ class Killer:
     def __exit__(self, *exc: object) -> None:
         self.end()
 
+    def has_killed(self, process: Sequence[int]) -> bool:
+        """Whether a process is dead, given its pid and its parent's: a raylet takes its workers."""
+        return not self.killed.isdisjoint(process)
+
     def end(self) -> None:
         """Kills no more."""
         self._stop.set()
@@ -58,6 +64,7 @@ class Killer:
             else:
                 victims = self._kill_one(planned)
             self.killed |= victims
+            self.actors += len(victims) if planned.whom == "actor" else 0
             now = time.monotonic() - self._began
             self.events.append(f"{now:7.3f} s  {planned.whom} killed: {sorted(victims) or 'none'}")
 
@@ -71,5 +78,5 @@ class Killer:
 
 def _is(process: Process, whom: str) -> bool:
     # By name, one by one: Ray's own agents are called ray::, too, and take the raylet with them.
-    names = {"actor": (ACTOR,), "worker": TASKS, "idle worker": ("ray::IDLE",)}
+    names = {"actor": (ACTOR,), "worker": WORKERS, "idle worker": ("ray::IDLE",)}
     return process.name.startswith(names[whom])

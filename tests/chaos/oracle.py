@@ -36,8 +36,8 @@ def differences(item: JobItem | None, run: Run, known: Known) -> Iterator[str]:
         return
     for number, outcome in enumerate(tiles):
         must, may = known.must[number] or RETURNED, known.may[number]
-        if not must <= outcome <= may:
-            yield f"tile {number} is {outcome}, known are {must} to {may}"
+        if outcome < must or outcome not in may:
+            yield f"tile {number} is {outcome}; it must be {must}, and was said to be {may}"
     success, error = count(tiles, sizes)
     expected = {
         "region_count": len(sizes),
@@ -63,6 +63,7 @@ def _errors(item: JobItem, tiles: bytes, known: Known) -> Iterator[str]:
             given = known.reasons.get(number, "none")
             yield f"tile {number} failed because of {text!r}; given was {given}"
     if len(errors) < MOST_REASONS:
-        missing = {n for n in known.told_reasons if tiles[n] == ERROR} - errors.keys()
+        failed = {n for n, outcome in enumerate(tiles) if outcome == ERROR}
+        missing = [n for n in failed - errors.keys() if known.demands_reason(n)]
         if missing:
-            yield f"tiles {sorted(missing)} failed for reasons that are not in the item"
+            yield f"tiles {missing} failed for reasons that are not in the item"

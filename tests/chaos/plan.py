@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-from tests.support.fault_proxy import FATES, Weather
+from tests.support.fault_proxy import Weather
 
-CLUSTER_EVERY = 8
-SALT = "chaos 237"  # with it the first ten seeds, which every test run plays, show most of it
-POOLED = 0.3  # of the seeds
 ALWAYS = 99  # attempts that raise: more than Ray makes
 
 Key = int | tuple[int, int]
-Story = Literal["plain", "driver killed", "two trackers", "deleted"]
+Mode = Literal["map", "tasks", "ending", "actors", "driver"]
+Story = Literal["plain", "driver killed", "job ends", "two trackers", "deleted"]
 
 
 @dataclass(frozen=True)
@@ -41,32 +37,71 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Crew:
+    """Actors of the user's that work, each on a share of the tasks, and how they end in order.
+
+    Attributes:
+        kind: Threaded ones run two methods at a time.
+        end: "scope": the handle is dropped once the last result was taken; "dropped": once all
+            calls were submitted; "kill": `ray.kill` once the last result was taken; "terminate":
+            `__ray_terminate__` then.
+        share: So many tasks are for each actor.
+    """
+
+    kind: Literal["sync", "async", "threaded"]
+    end: Literal["scope", "dropped", "kill", "terminate"]
+    share: int
+
+
+@dataclass(frozen=True)
 class Work:
     """One run of an image: how it is cut, and how its tasks report.
 
     Attributes:
         sizes: The tiles of each region.
         mode: "map": `map_unordered`; "tasks": tasks that report, and a driver that runs again what
-            stays pending; "driver": reports of the driver's own.
+            died with them; "ending": the same, and Ray ends their workers; "actors": methods of
+            actors that report; "driver": reports of the driver's own.
         tasks: In the order in which they are submitted.
         max_retries: Ray's, of each task.
         retry_exceptions: Whether an attempt that raises is tried again.
         flush_interval: Seconds.
         flush_every: After so many results the driver flushes.
+        ending: The options that have Ray end the workers of tasks; empty: it does not.
+        crew: The actors of mode "actors".
     """
 
     sizes: tuple[int, ...]
-    mode: Literal["map", "tasks", "driver"]
+    mode: Mode
     tasks: tuple[Task, ...]
     max_retries: int
     retry_exceptions: bool
     flush_interval: float
     flush_every: int
+    ending: Mapping[str, float] = field(default_factory=dict)
+    crew: Crew | None = None
 
     @property
     def tile_count(self) -> int:
         """The tiles of the image."""
         return sum(self.sizes)
+
+    @property
+    def retries(self) -> int:
+        """How often a task is tried again that raises."""
+        return self.max_retries if self.retry_exceptions and not self.crew else 0
+
+    def __str__(self) -> str:
+        how = [self.mode, *(f"{name}={value}" for name, value in self.ending.items())]
+        if self.crew:
+            how.append(f"{self.crew.kind} for {self.crew.share} tasks each, {self.crew.end}")
+        always = [task.key for task in self.tasks if task.failures == ALWAYS]
+        at_first = sum(0 < task.failures < ALWAYS for task in self.tasks)
+        return (
+            f"{', '.join(how)}, regions of {list(self.sizes)} tiles, {len(self.tasks)} tasks, "
+            f"max_retries={self.max_retries}, retry_exceptions={self.retry_exceptions}, "
+            f"flush_interval={self.flush_interval:.2f}, failing {always}, and {at_first} at first"
+        )
 
 
 @dataclass(frozen=True)
@@ -85,6 +120,22 @@ class Rival:
 
 
 @dataclass(frozen=True)
+class Leave:
+    """How the driver of the first run ends in order, in mid-run.
+
+    Attributes:
+        how: It falls off its end, calls `sys.exit`, gets a SIGTERM, or flushes and calls
+            `ray.shutdown`.
+        after: So many results were taken.
+        pause: Seconds from the last of these to the end.
+    """
+
+    how: Literal["end", "sys.exit", "SIGTERM", "ray.shutdown"]
+    after: int
+    pause: float
+
+
+@dataclass(frozen=True)
 class Image:
     """What becomes of one image.
 
@@ -94,6 +145,7 @@ class Image:
         first: Its first run.
         second: The run that a rival starts; None: it goes on with the first one's.
         rival: Who comes in between.
+        leave: How its driver leaves before the rival comes.
         pool: The pool that hosts it, if one does; a rival from apart has another.
     """
 
@@ -102,6 +154,7 @@ class Image:
     first: Work
     second: Work | None = None
     rival: Rival | None = None
+    leave: Leave | None = None
     pool: str | None = None
 
 
@@ -121,6 +174,21 @@ class Kill:
 
 
 @dataclass(frozen=True)
+class Expiry:
+    """Credentials that expire, and are renewed.
+
+    Attributes:
+        second: After the first runs have begun.
+        seconds: Until they are renewed.
+        refusal: How DynamoDB refuses the old ones.
+    """
+
+    second: float
+    seconds: float
+    refusal: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """All that a seed draws."""
 
@@ -128,6 +196,7 @@ class Plan:
     weather: Weather
     kills: tuple[Kill, ...]
     images: tuple[Image, ...]
+    expiry: Expiry | None = None
 
     def __str__(self) -> str:
         weather = self.weather
@@ -136,155 +205,20 @@ class Plan:
         ]
         lines += [f"outage   at {at:.1f} s for {seconds:.1f} s" for at, seconds in weather.outages]
         lines += [f"kill     at {kill.second:.1f} s: {kill.whom}" for kill in self.kills]
-        for image in self.images:
-            pooled = f", in pool {image.pool}" if image.pool else ""
+        if self.expiry:
             lines.append(
-                f"image    {image.image_id}: {image.story}{_rival_text(image.rival)}{pooled}"
+                f"expiry   at {self.expiry.second:.1f} s for {self.expiry.seconds:.1f} s: "
+                f"{self.expiry.refusal}"
             )
-            for work in (image.first, image.second):
-                if work:
-                    lines.append(
-                        f"  work   {work.mode}, regions of {list(work.sizes)} tiles, "
-                        f"{len(work.tasks)} tasks, max_retries={work.max_retries}, "
-                        f"retry_exceptions={work.retry_exceptions}, flush_interval="
-                        f"{work.flush_interval:.2f}, failing {_failing(work)}"
-                    )
+        for image in self.images:
+            lines.append(f"image    {image.image_id}: {image.story}{_story_text(image)}")
+            lines += [f"  work   {work}" for work in (image.first, image.second) if work]
         return "\n".join(lines)
 
 
-def is_on_cluster(seed: int) -> bool:
-    """Whether the seed runs on three raylets."""
-    return seed % CLUSTER_EVERY == CLUSTER_EVERY - 1
-
-
-def draw(seed: int) -> Plan:
-    """Returns the plan of a seed; always the same."""
-    rng = random.Random(f"{SALT} {seed}")
-    story: Story = rng.choices(
-        ["plain", "driver killed", "two trackers", "deleted"], [45, 10, 35, 10]
-    )[0]
-    images = [_image(rng, f"seed-{seed}", story)]
-    if rng.random() < 0.4:
-        images.append(_image(rng, f"seed-{seed}-too", "plain"))
-    weather = _weather(rng, story)
-    if random.Random(f"{SALT} pool {seed}").random() < POOLED:
-        images = [replace(image, pool=f"seed-{seed}") for image in images]
-    return Plan(seed, weather, _kills(rng, seed, weather), tuple(images))
-
-
-def tasks_for(
-    rng: random.Random, sizes: Sequence[int], keys: Iterable[Key], *, failing: float, seconds: float
-) -> tuple[Task, ...]:
-    """Returns tasks for these keys that take so many seconds together, on four CPUs."""
-    keys = list(keys)
-    firsts = [0, *accumulate(sizes)]
-    tasks = []
-    for key in keys:
-        region, *tile = key if isinstance(key, tuple) else (key,)
-        tiles = tile or range(sizes[region])
-        inside = ()
-        if len(tiles) > 1 and rng.random() < 0.5:
-            some = rng.sample(tiles, rng.randint(1, len(tiles)))
-            inside = tuple((t, rng.random() < failing) for t in some)
-        tasks.append(
-            Task(
-                key,
-                tuple(firsts[region] + t for t in tiles),
-                rng.uniform(0.5, 1.5) * seconds * 4 / len(keys),
-                rng.choices([0, rng.randint(1, 2), ALWAYS], [0.9 - failing, 0.1, failing])[0],
-                inside,
-                rng.random() < 0.05,
-            )
-        )
-    return tuple(tasks)
-
-
-def _image(rng: random.Random, image_id: str, story: Story) -> Image:
-    failing = rng.choice([0.0, 0.1, 0.3])
-    if story == "plain":
-        return Image(image_id, story, _work(rng, failing=failing))
-    if story == "driver killed":
-        how = rng.choice(["resume", "resume", "redrive"])
-        rival = Rival(how, rng.uniform(0.3, 2.5), apart=False)
-        return Image(image_id, story, _work(rng, failing=failing, mode="map"), None, rival)
-    if story == "deleted":
-        rival = Rival("restart", rng.uniform(0.2, 2.0), apart=rng.random() < 0.4)
-    else:
-        how = rng.choice(["restart", "resume"])
-        after = rng.choice([0, None, *[rng.uniform(0.1, 2.0) for _ in range(4)]])
-        rival = Rival(how, after, apart=rng.random() < 0.4)
-    # Nothing of the first fails where tiles of the second do, so that a leak shows.
-    first = _work(rng, failing=0.0)
-    if rival.how == "resume":
-        return Image(image_id, story, first, None, rival)
-    sizes = first.sizes if rng.random() < 0.6 else None
-    return Image(image_id, story, first, _work(rng, failing=0.4, sizes=sizes), rival)
-
-
-def _work(
-    rng: random.Random,
-    *,
-    failing: float,
-    mode: str | None = None,
-    sizes: Sequence[int] | None = None,
-) -> Work:
-    if sizes is None:
-        largest = rng.choice([1, 3, 6])
-        sizes = [rng.randint(1, largest) for _ in range(rng.randint(3, 24))]
-    mode = mode or rng.choices(["map", "tasks", "driver"], [55, 30, 15])[0]
-    keys: list[Key] = list(range(len(sizes)))
-    if rng.random() < 0.5:
-        keys = [(region, tile) for region in keys for tile in range(sizes[region])]
-    rng.shuffle(keys)
-    return Work(
-        tuple(sizes),
-        mode,
-        tasks_for(rng, sizes, keys, failing=failing, seconds=rng.uniform(0.8, 2.2)),
-        rng.choice([0, 1, 3, 3]),
-        rng.random() < 0.6,
-        rng.choice([0.05, 0.1, 0.3, 1.0]),
-        rng.choice([5, 20, 1000]),
-    )
-
-
-def _weather(rng: random.Random, story: Story) -> Weather:
-    outages = ((rng.uniform(0.0, 2.5), rng.uniform(0.5, 3.0)),) if rng.random() < 0.3 else ()
-    if rng.random() < (0.15 if story == "plain" else 0.4):
-        # The two that are worst together: what was applied is tried again, and comes late.
-        return Weather({"lose response": 0.3, "hold back": 0.3}, outages=outages)
-    rate = rng.choice([0.0, 0.05, 0.1, 0.2, 0.35])
-    # A seed has a few kinds of fault only: what holds back must leave newer requests alone.
-    kinds = rng.sample(FATES, rng.randint(1, len(FATES)))
-    weights = [rng.random() * (0.3 if "late" in f or "silently" in f else 1.0) for f in kinds]
-    chances = {f: rate * w / sum(weights) for f, w in zip(kinds, weights, strict=True)}
-    if rng.random() < 0.3:
-        chances["hold back"] = chances.get("hold back", 0.0) + rng.choice([0.1, 0.2])
-    return Weather(chances, outages=outages)
-
-
-def _kills(rng: random.Random, seed: int, weather: Weather) -> tuple[Kill, ...]:
-    whom: list[str] = []
-    whom += ["actor"] * rng.choice([0, 0, 1, 1, 2])
-    whom += ["worker"] * rng.choice([0, 0, 1, 1, 2])
-    whom += ["idle worker"] * rng.choice([0, 0, 1])
-    if is_on_cluster(seed):
-        whom.append("node")
-    kills = [Kill(rng.uniform(0.2, 3.0), w, rng.random()) for w in whom]
-    # An actor that dies while the table is away takes with it all that it was told since.
-    kills += [
-        Kill(at + seconds * rng.uniform(0.3, 1.0), "actor", rng.random())
-        for at, seconds in weather.outages
-    ]
-    return tuple(sorted(kills))
-
-
-def _rival_text(rival: Rival | None) -> str:
-    if rival is None:
-        return ""
-    when = "once it has ended" if rival.after is None else f"after {rival.after:.1f} s"
-    return f", {rival.how} {when}{' from apart' if rival.apart else ''}"
-
-
-def _failing(work: Work) -> str:
-    always = [task.key for task in work.tasks if task.failures == ALWAYS]
-    return f"{always}, and {sum(0 < t.failures < ALWAYS for t in work.tasks)} at first"
+def _story_text(image: Image) -> str:
+    text = f", its driver leaves by {image.leave.how}" if image.leave else ""
+    if rival := image.rival:
+        when = "once it has ended" if rival.after is None else f"after {rival.after:.1f} s"
+        text += f", {rival.how} {when}{' from apart' if rival.apart else ''}"
+    return text + (f", in pool {image.pool}" if image.pool else "")

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from tests.chaos import baseline, seed
 from tests.chaos.cluster import Cluster
-from tests.chaos.plan import Plan, draw
+from tests.chaos.draw import draw
+from tests.chaos.plan import Plan
 
 _saying = threading.Lock()
 
@@ -32,7 +33,8 @@ def main(arguments: str) -> None:
     say = partial(_say, asked["say_to"])
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     cluster = Cluster(asked["nodes"])
-    place = seed.Place(cluster, asked["upstream"], asked["table"], Path(asked["folder"]))
+    folder, credentials = Path(asked["folder"]), Path(os.environ["AWS_SHARED_CREDENTIALS_FILE"])
+    place = seed.Place(cluster, asked["upstream"], asked["table"], folder, credentials)
     for number in asked["seeds"]:
         say("begin", seed=number)
         cluster.mend()

@@ -32,12 +32,12 @@ class Sight:
     Attributes:
         first: The tiles when the run was first seen.
         floor: The tiles when it was last seen, joined with what `flush` confirmed.
-        ended: Whether its end was seen.
+        end: The tiles when its end was first seen.
     """
 
     first: bytes
     floor: bytearray
-    ended: bool = False
+    end: bytes | None = None
     fence: tuple[str | None, int] = field(default=(None, 0))
 
 
@@ -75,7 +75,7 @@ class Scanner:
         self.look(image_id)
         with self._lock:
             sight = self.sights.get((image_id, run))
-            if sight:
+            if sight and sight.end is None:  # what came later is let go of
                 for number, outcome in outcomes.items():
                     sight.floor[number] = max(sight.floor[number], outcome)
         self.look(image_id)
@@ -110,9 +110,12 @@ class Scanner:
         ended = item.end_time is not None
         if ended and not item.tracker_state and PENDING in tiles:
             self._find("miscounted", item, "it has ended with pending tiles")
-        if sight.ended and not ended:
+        if sight.end is not None and not ended:
             self._find("lost", item, "it had ended, and has not")
-        sight.ended |= ended
+        elif sight.end not in (None, tiles):
+            self._find("miscounted", item, "it changed after its end")
+        elif ended:
+            sight.end = tiles
         owner, seq = sight.fence
         if item.tracker_owner == owner and (item.tracker_seq or 0) < seq:
             self._find("lost", item, f"flush {seq} was overwritten by flush {item.tracker_seq}")

@@ -6,28 +6,37 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import NamedTuple
 
 from raytracker import ImageTracker, JobTable
 from raytracker.errors import FlushTimeout, JobVanished, TrackerSuperseded, WaitTimeout
+from raytracker.job_table import ledger_of
 from raytracker.run import patiently
 from tests.chaos.cluster import ACTOR, Cluster, processes
+from tests.chaos.credentials import Renewal
+from tests.chaos.draw import rest_of
+from tests.chaos.journal import SUCCESS, Journal, ranks
 from tests.chaos.killer import Killer
 from tests.chaos.oracle import differences
-from tests.chaos.plan import Image, Plan, Work, tasks_for
-from tests.chaos.run import Run
+from tests.chaos.plan import Image, Plan, Work
+from tests.chaos.run import Lost, Run, renewing
 from tests.chaos.scanner import Finding, Scanner
 from tests.support.fault_proxy import FaultProxy
 
 REGION = "us-east-1"
 APART = "chaos-apart"  # another name of the same table, and so another actor for the same image
+LEAVE_SECONDS = 60.0
+DELIVERY_SECONDS = 1.5  # what was not worth a wait has reached the actor by then
+ARRIVE_SECONDS = 20.0  # an outage, and the pause before the next try
 
 
 @dataclass(frozen=True)
@@ -39,12 +48,14 @@ class Place:
         upstream: The DynamoDB's URL.
         table: The job table's name.
         folder: For journals.
+        credentials: The file with AWS credentials.
     """
 
     cluster: Cluster
     upstream: str
     table: str
     folder: Path
+    credentials: Path
 
 
 class Played(NamedTuple):
@@ -70,7 +81,8 @@ class Ending:
     runs: list[Run]
     inherits: bool = False
     redrive: bool = False
-    driver_killed: bool = False
+    driver_gone: bool = False
+    findings: list[Finding] = field(default_factory=list)
 
 
 class Game:
@@ -97,6 +109,10 @@ class Game:
             Scanner(self._direct, [image.image_id for image in plan.images])
         )
         self._killer = stack.enter_context(Killer(place.cluster, plan.kills, spared=others))
+        self._renewal = stack.enter_context(
+            Renewal(place.credentials, plan.expiry, self._proxies, seed)
+        )
+        self._first = threading.Barrier(len(plan.images), self._renewal.begin)
 
     def play(self) -> Played:
         """Plays it to its end, and compares."""
@@ -111,52 +127,76 @@ class Game:
             tuple(self._scanner.findings + findings),
             sum(len(image.first.sizes) for image in images),
             sum(p.requests["UpdateItem"] + p.requests["PutItem"] for p in self._proxies),
-            tuple(self._killer.events + [str(e) for p in self._proxies for e in p.events]),
+            tuple(
+                self._killer.events
+                + self._renewal.events
+                + [str(event) for proxy in self._proxies for event in proxy.events]
+            ),
         )
 
     def _tell(self, image: Image) -> Ending:
+        try:
+            return self._story(image)
+        finally:
+            self._first.abort()  # or another image would wait for one that did not begin
+
+    def _story(self, image: Image) -> Ending:
         if image.story == "plain":
-            run = self._begin(image, image.first, "a", "error")
+            run = self._begin_first(image)
             run.drive()
             return Ending([run])
-        if image.story == "driver killed":
-            return self._kill_the_driver(image)
+        if image.story in ("driver killed", "job ends"):
+            return self._lose_the_driver(image)
         return self._fight(image)
+
+    def _begin_first(self, image: Image) -> Run:
+        run = self._begin(image, image.first, "a", "error")
+        self._first_has_begun()
+        return run
+
+    def _first_has_begun(self) -> None:
+        """Has the credentials' time run from when all first runs have begun."""
+        with suppress(threading.BrokenBarrierError):
+            self._first.wait()
 
     def _begin(self, image: Image, work: Work, label: str, how: str, *, apart: bool = False) -> Run:
         """Begins a run, as `ImageTracker.start` does; of a resume, only what is pending runs."""
         pool = f"{image.pool}-apart" if image.pool and apart else image.pool
-        tracker = ImageTracker.start(
-            image.image_id,
-            regions=work.sizes,
-            table=self._tables[apart],
-            if_exists=how,
-            flush_interval=work.flush_interval,
-            pool=pool,
+        tracker = renewing(
+            lambda: ImageTracker.start(
+                image.image_id,
+                regions=work.sizes,
+                table=self._tables[apart],
+                if_exists=how,
+                flush_interval=work.flush_interval,
+                pool=pool,
+            )
         )
         return self._run(tracker, work, label)
 
     def _run(self, tracker: ImageTracker, work: Work, label: str) -> Run:
-        return Run(tracker, work, label, self._place.folder, self._scanner)
+        return Run(tracker, work, label, self._place.folder, self._scanner, self._killer)
 
     def _rest(self, run: Run) -> None:
         """Narrows a resumed run to what is pending."""
         rng = random.Random(f"{self._plan.seed} rest")
-        pending = run.tracker.pending_tiles()
-        sizes = run.work.sizes
-        tasks = tasks_for(rng, sizes, pending, failing=0.3, seconds=1.0)
-        mode = rng.choice(["map", "tasks"])
-        run.work = replace(run.work, tasks=tasks, mode=mode)
+        pending = renewing(run.tracker.pending_tiles)
+        run.work = rest_of(run.work, pending, rng)
 
-    def _kill_the_driver(self, image: Image) -> Ending:
+    def _lose_the_driver(self, image: Image) -> Ending:
+        """Has the first driver killed, or end in order; another goes on."""
         assert image.rival is not None
-        assert image.rival.after is not None
         table, work, redrive = self._tables[0], image.first, image.rival.how == "redrive"
         with _driver(self._place, self._plan.seed, image, table) as (process, run):
-            time.sleep(image.rival.after)
-            process.kill()
+            self._first_has_begun()
+            if image.rival.after is None:
+                process.wait(LEAVE_SECONDS)
+            else:
+                time.sleep(image.rival.after)
+                process.kill()
         first = self._run(ImageTracker.attach(image.image_id, table=table), work, "a")
         assert first.tracker.run == run
+        findings = [] if image.leave is None else list(self._missing(first, process.pid))
         if redrive:
             tracker = ImageTracker.resume(
                 image.image_id,
@@ -170,7 +210,46 @@ class Game:
             second = self._begin(image, work, "b", "resume")
         self._rest(second)
         second.drive()
-        return Ending([second, first], inherits=True, redrive=redrive, driver_killed=True)
+        return Ending(
+            [second, first], inherits=True, redrive=redrive, driver_gone=True, findings=findings
+        )
+
+    def _missing(self, run: Run, driver: int) -> Iterator[Finding]:
+        """Compares the item with what a driver that ended in order told, or had the results of."""
+        if not any(line["event"] == "left" for line in run.journal.lines()):
+            yield Finding("broken", f"{run.tracker.image_id}: its driver did not come so far")
+            return
+        end = time.monotonic() + ARRIVE_SECONDS
+        while True:
+            item = self._scanner.look(run.tracker.image_id)
+            tiles = ranks(ledger_of(item).tile_outcomes()) if item else bytes(run.work.tile_count)
+            expected = self._expected(run.journal, driver)
+            missing = {n: o for n, o in expected.items() if tiles[n] < o}
+            if not missing:
+                return
+            if time.monotonic() > end:
+                text = f"told before its driver left, and not in the item: {missing}"
+                yield Finding("lost", f"{run.tracker.image_id}: {text}")
+                return
+            time.sleep(0.1)
+
+    def _expected(self, journal: Journal, driver: int) -> dict[int, int]:
+        """Returns the outcomes that must be in the item by and by, once a driver has left in order.
+
+        What it told itself, and what tasks did whose result it had taken, but for the last moments;
+        or, if the image's actor was killed, what `flush` confirmed.
+        """
+        expected = journal.best("durable")
+        if not self._killer.actors:
+            left = next(line["at"] for line in journal.lines() if line["event"] == "left")
+            until = left - DELIVERY_SECONDS
+            taken = journal.best("taken", until=until)
+            told = journal.best("told", lambda process: not self._killer.has_killed(process))
+            own = journal.best("told", lambda process: process[0] == driver, until=until)
+            there = {n: o for n, o in told.items() if n in taken and o == SUCCESS}
+            for more in (own, there):
+                expected |= {n: max(o, expected.get(n, o)) for n, o in more.items()}
+        return expected
 
     def _fight(self, image: Image) -> Ending:
         rival = image.rival
@@ -181,9 +260,10 @@ class Game:
                 a = pool.submit(self._begin, image, image.first, "a", how)
                 b = pool.submit(self._begin, image, other, "b", how, apart=rival.apart)
             first, second = a.result(), b.result()
+            self._first_has_begun()
             first.start()
         else:
-            first = self._begin(image, image.first, "a", "error")
+            first = self._begin_first(image)
             first.start()
             if rival.after is None:
                 first.join()
@@ -205,7 +285,8 @@ class Game:
 
     def _verify(self, image: Image, story: Future[Ending]) -> Iterator[Finding]:
         if err := story.exception():
-            kind = "hung" if isinstance(err, (FlushTimeout, WaitTimeout)) else "broken"
+            kinds = {"lost": Lost, "hung": (FlushTimeout, WaitTimeout, TimeoutExpired)}
+            kind = next((k for k, of in kinds.items() if isinstance(err, of)), "broken")
             yield Finding(kind, f"{image.image_id}: {type(err).__name__}: {err}{_where(err)}")
         else:
             yield from self._compare(image, story.result())
@@ -213,17 +294,18 @@ class Game:
     def _compare(self, image: Image, ending: Ending) -> Iterator[Finding]:
         winner, *losers = ending.runs
         for loser in losers:
-            if not ending.driver_killed:
+            if not ending.driver_gone:
                 yield from _verify_loser(loser)
-        known = winner.known(self._killer.killed)
+        item = self._scanner.look(image.image_id)
+        known = winner.known(item and item.end_time and item.end_time / 1000)
         if ending.inherits:
             for loser in losers:
-                before = loser.known(self._killer.killed)
-                if ending.driver_killed:
+                before = loser.known()
+                if ending.driver_gone:
                     before.forgive_errors()
                 sight = self._scanner.sights.get((image.image_id, loser.tracker.run))
                 known.after(before, sight.floor if sight else (), redrive=ending.redrive)
-        item = self._scanner.look(image.image_id)
+        yield from ending.findings
         for text in differences(item, winner, known):
             yield Finding("miscounted", f"{image.image_id}: {text}")
 

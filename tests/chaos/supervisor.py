@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from raytracker import JobTable
 from tests.chaos.cluster import kill, processes
-from tests.chaos.plan import is_on_cluster
+from tests.chaos.draw import is_on_cluster
 from tests.conftest import ENVIRONMENT
 from tests.support.dynamodb_local import dynamodb_local
 
@@ -31,6 +31,7 @@ START_SECONDS = 60
 START_TRIES = 3
 SEED_SECONDS = 150  # a seed takes 6 to 15; these machines are noisy
 DUMP_SECONDS = 2
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 @dataclass
@@ -159,11 +160,15 @@ def _player(
     said: queue.SimpleQueue[Any] = queue.SimpleQueue()
     hear, say_to = os.pipe()
     command = [sys.executable, "-m", "tests.chaos.player", json.dumps({**asked, "say_to": say_to})]
+    # Its AWS credentials are in a file of its own, which seeds rewrite.
+    env = {name: value for name, value in os.environ.items() if name not in KEYS}
     with (
+        tempfile.NamedTemporaryFile(suffix=".credentials") as file,
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
             command,
             cwd=ROOT,
+            env={**env, "AWS_SHARED_CREDENTIALS_FILE": file.name},
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,

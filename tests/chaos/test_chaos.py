@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.chaos.plan import draw, is_on_cluster
+from tests.chaos.draw import draw, is_on_cluster
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.supervisor import ROOT
 

@@ -11,7 +11,14 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 
 from raytracker import JobTable
-from tests.support.fault_proxy import FATES, LATE_SECONDS, REFUSALS, FaultProxy, Weather
+from tests.support.fault_proxy import (
+    EXPIRED,
+    FATES,
+    LATE_SECONDS,
+    REFUSALS,
+    FaultProxy,
+    Weather,
+)
 from tests.support.waiting import wait_until
 
 APPLIED = {"lose response", "late response", "applied, InternalServerError"}
@@ -19,7 +26,8 @@ APPLIED = {"lose response", "late response", "applied, InternalServerError"}
 
 def _put(proxy: FaultProxy, table: str, number: int = 1) -> None:
     config = Config(retries={"total_max_attempts": 1}, read_timeout=2)
-    client = boto3.client("dynamodb", endpoint_url=proxy.endpoint_url, config=config)
+    session = boto3.Session()  # which looks for credentials anew
+    client = session.client("dynamodb", endpoint_url=proxy.endpoint_url, config=config)
     client.put_item(TableName=table, Item={"image_id": {"S": "scene"}, "n": {"N": str(number)}})
 
 
@@ -86,6 +94,26 @@ def test_a_seed_always_deals_the_same_fates(job_table: JobTable) -> None:
             proxy._fate("GetItem")
     assert dealt[0] == dealt[1]
     assert set(dealt[0]) == {"lose request", "ThrottlingException", None}
+
+
+@pytest.mark.parametrize("how", EXPIRED)
+def test_expired_credentials_are_refused(
+    job_table: JobTable, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In AWS's words, until a request is signed with the new ones, or the weather ends."""
+    with FaultProxy(str(job_table.endpoint_url), Weather()) as proxy:
+        proxy.accept_only("new", how)
+        with pytest.raises(ClientError) as refused:
+            _put(proxy, job_table.table_name)
+        answer: Any = refused.value.response
+        assert answer["Error"] == {"Code": how, "Message": EXPIRED[how][2]}
+        with monkeypatch.context() as patch:
+            patch.setenv("AWS_ACCESS_KEY_ID", "new")
+            _put(proxy, job_table.table_name, 2)
+        assert _number(job_table) == 2
+        proxy.calm()
+        _put(proxy, job_table.table_name, 3)
+        assert _number(job_table) == 3
 
 
 def test_an_alias_is_another_name_of_the_table(job_table: JobTable) -> None:

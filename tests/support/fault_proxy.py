@@ -20,25 +20,34 @@ from tests.support.waiting import wait_until
 FAULTY_OPERATIONS = {"GetItem", "PutItem", "UpdateItem"}
 LATE_SECONDS = 2.5  # beyond the 2 s after which raytracker's writer gives a request up
 
+_DYNAMODB = "com.amazonaws.dynamodb.v20120810"
 # What DynamoDB says, in its words.
 REFUSALS = {
-    "InternalServerError": (500, "dynamodb.v20120810", "Internal server error"),
+    "InternalServerError": (500, _DYNAMODB, "Internal server error"),
     "ProvisionedThroughputExceededException": (
         400,
-        "dynamodb.v20120810",
+        _DYNAMODB,
         "The level of configured provisioned throughput for the table was exceeded. Consider "
         "increasing your provisioning level with the UpdateTable API.",
     ),
     "ThrottlingException": (
         400,
-        "coral.availability",
+        "com.amazon.coral.availability",
         "Throughput exceeds the current capacity of your table or index. DynamoDB is automatically "
         "scaling your table or index so please try again shortly.",
     ),
-    "TransactionConflictException": (
+    "TransactionConflictException": (400, _DYNAMODB, "Transaction is ongoing for the item"),
+}
+EXPIRED = {
+    "ExpiredTokenException": (
         400,
-        "dynamodb.v20120810",
-        "Transaction is ongoing for the item",
+        "com.amazon.coral.service",
+        "The security token included in the request is expired",
+    ),
+    "UnrecognizedClientException": (
+        400,
+        "com.amazon.coral.service",
+        "The security token included in the request is invalid.",
     ),
 }
 FATES = (
@@ -110,6 +119,17 @@ class FaultProxy(CountingProxy):
         self._calm = threading.Event()
         self._began = time.monotonic()
         self._back_at = 0.0
+        self._only_key: str | None = None
+        self._expired = ""
+
+    def accept_only(self, access_key: str, otherwise: str) -> None:
+        """Refuses, from now on, what is signed with another access key id.
+
+        Args:
+            access_key: The one that is accepted.
+            otherwise: How others are refused: a key of `EXPIRED`.
+        """
+        self._expired, self._only_key = otherwise, access_key
 
     def go_away(self, seconds: float) -> None:
         """Answers nobody for some seconds from now."""
@@ -136,6 +156,9 @@ class FaultProxy(CountingProxy):
         if self._is_away():
             self._note(request, "table away")
             return None
+        if self._has_expired(request):
+            self._note(request, self._expired)
+            return _refusal(*EXPIRED[self._expired], self._expired)
         fate = self._fate(request.operation)
         if fate is None:
             return self.forward(request, upstream)
@@ -150,19 +173,27 @@ class FaultProxy(CountingProxy):
         if fate == "lose request":
             return None
         if fate in REFUSALS:
-            return _refusal(fate)
+            return _refusal(*REFUSALS[fate], fate)
         answer = self.forward(request, upstream)
         if fate == "lose response":
             return None
         if fate == "late response":
             self._calm.wait(LATE_SECONDS)
-        return _refusal("InternalServerError") if "InternalServerError" in fate else answer
+        if fate == "applied, InternalServerError":
+            return _refusal(*REFUSALS["InternalServerError"], "InternalServerError")
+        return answer
 
     def _is_away(self) -> bool:
         now = time.monotonic()
         since = now - self._began
         planned = any(at <= since < at + seconds for at, seconds in self._weather.outages)
         return now < self._back_at or (planned and not self._calm.is_set())
+
+    def _has_expired(self, request: Request) -> bool:
+        if self._only_key is None or self._calm.is_set():
+            return False
+        signed = request.headers.get("Authorization", "")
+        return f"Credential={self._only_key}/" not in signed
 
     def _fate(self, operation: str) -> str | None:
         if operation not in FAULTY_OPERATIONS or self._calm.is_set():
@@ -207,9 +238,8 @@ class FaultProxy(CountingProxy):
         self.events.append(Event(time.monotonic() - self._began, request.operation, what))
 
 
-def _refusal(name: str) -> Answer:
-    status, namespace, message = REFUSALS[name]
-    body = json.dumps({"__type": f"com.amazonaws.{namespace}#{name}", "message": message})
+def _refusal(status: int, namespace: str, message: str, name: str) -> Answer:
+    body = json.dumps({"__type": f"{namespace}#{name}", "message": message})
     headers = {
         "Content-Type": "application/x-amz-json-1.0",
         "x-amzn-RequestId": uuid.uuid4().hex.upper(),  # and no x-amz-crc32: botocore lets it be
