@@ -2,6 +2,7 @@ PYTHON ?= python3
 SEEDS ?= 0:10
 JOBS ?= 2
 BENCHES ?=
+MUTANTS ?=
 VENV := .venv
 LOCALMODE := .venv-localmode
 DYNAMODB_LOCAL_VERSION := 10.3.0
@@ -72,8 +73,8 @@ test-chaos: venv dynamodb-local ## run ten seeds of chaos and its short scenario
 chaos: venv dynamodb-local ## break everything around it, from seeds: make chaos SEEDS=0:200
 	@$(VENV)/bin/python -m tests.chaos --baseline --seeds $(SEEDS) --jobs $(JOBS)
 
-mutants: venv dynamodb-local ## break what the guarantee rests on; each break must be noticed
-	@$(VENV)/bin/python tools/mutants.py
+mutants: venv dynamodb-local ## break what the guarantee rests on: make mutants MUTANTS="fork receipt"
+	@$(VENV)/bin/python tools/mutants $(MUTANTS)
 
 bench: venv dynamodb-local ## measure it beside the plain ways of doing the same: make bench BENCHES="tasks pool"
 	@$(VENV)/bin/python -m benchmarks $(BENCHES)
