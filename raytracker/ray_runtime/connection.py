@@ -1,0 +1,87 @@
+"""Whether this process is connected to a cluster, and to which."""
+
+from __future__ import annotations
+
+import os
+
+import ray
+
+# Not ray.get_runtime_context: like all of Ray's public calls that starts a Ray where none is.
+from ray.runtime_context import get_runtime_context
+
+from ..errors import ForkedProcess, RayNotInitialized
+
+_connected_at_fork = False
+
+
+_forked_from: int | None = None  # the process whose connection this one seems to have
+
+
+def _before_fork() -> None:
+    global _connected_at_fork
+    _connected_at_fork = ray.is_initialized()
+
+
+def _after_fork_in_child() -> None:
+    global _forked_from
+    _forked_from = os.getppid() if _connected_at_fork else None
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+
+
+def check_not_forked() -> None:
+    """Does nothing but in a process that was forked from one that was connected to a cluster.
+
+    Such a process looks connected, and hangs or breaks the connection of its parent when it uses
+    it; of Ray's threads it has none.
+
+    Raises:
+        ForkedProcess: It was.
+    """
+    if _forked_from is not None:
+        raise ForkedProcess(
+            f"process {os.getpid()} was forked from {_forked_from}, which is connected to "
+            "Ray, and cannot use that connection: report in the parent, or start processes with "
+            "the spawn method (multiprocessing.get_context('spawn'); for a torch DataLoader "
+            "multiprocessing_context='spawn')"
+        )
+
+
+def is_connected() -> bool:
+    """Whether this process is connected to a cluster.
+
+    Raises:
+        ForkedProcess: Its parent is, and forked it.
+    """
+    check_not_forked()
+    return bool(ray.is_initialized())
+
+
+def check_connected() -> None:
+    """Does nothing in a process that is connected to a cluster.
+
+    Raises:
+        ForkedProcess: Its parent is, and forked it.
+        RayNotInitialized: It is not.
+    """
+    if not is_connected():
+        raise RayNotInitialized("Ray is not running in this process: call ray.init() first")
+
+
+def cluster() -> tuple[str, str]:
+    """Returns what tells the cluster, and this process's connection to it, from any other.
+
+    Raises:
+        ForkedProcess: Its parent is, and forked it.
+        RayNotInitialized: This process is connected to none.
+    """
+    check_connected()
+    context = get_runtime_context()
+    return context.get_node_id(), context.get_job_id()
+
+
+def in_local_mode() -> bool:
+    """Whether the whole cluster is this process."""
+    # Ray 2.54 took local mode away, and later its constant.
+    return bool(get_runtime_context().worker.mode == getattr(ray, "LOCAL_MODE", None))

@@ -1,0 +1,52 @@
+"""The nodes of the cluster, and what lives on them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import ray
+
+# Not ray.get_runtime_context: like all of Ray's public calls that starts a Ray where none is.
+from ray.runtime_context import get_runtime_context
+
+from .connection import check_connected
+
+
+def runtime_environment() -> str:
+    """Returns the `runtime_env` of this process, as text: equal for equal ones.
+
+    An actor that this process starts inherits it. What a package or a folder holds is in it, too:
+    Ray names them by their contents.
+    """
+    check_connected()
+    text = get_runtime_context().get_runtime_env_string()
+    return json.dumps(json.loads(text or "{}"), sort_keys=True)  # a driver's has other spaces
+
+
+def node_address() -> str:
+    """Returns the address of this process's node, as Ray's own messages name it."""
+    return str(ray.util.get_node_ip_address())
+
+
+def head_node() -> str | None:
+    """Returns the id of the cluster's head node; None where Ray shows none."""
+    for node in ray.nodes():
+        if node["Alive"] and "node:__internal_head__" in node["Resources"]:
+            return str(node["NodeID"])
+    return None
+
+
+def actor_state(handle: Any) -> str | None:
+    """Returns what Ray says of an actor, such as PENDING_CREATION, and where it is.
+
+    None where it says nothing: under Ray Client, or when its head node does not answer.
+    """
+    from ray._private.state import state  # the public one asks a dashboard, which may not run
+
+    try:
+        found = state.actor_table(handle._actor_id.hex())
+        name, address, pid = found["State"], found["Address"]["IPAddress"], found["Pid"]
+    except Exception:  # whatever it is, it must not hide what made somebody ask
+        return None
+    return f"{name} on node {address}, process {pid}" if address else str(name)
