@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -25,11 +26,14 @@ class Cluster:
 
     def __init__(self) -> None:
         self.connection = ("node", "job")
+        self.run = uuid.uuid4().hex
         self.calls: list[list[Report]] = []
         self.mute = False
 
     def submit(self, handle: Any, method: str, reports: list[Report]) -> Call:
         for spec, _, _ in reports:
+            if spec.run != self.run:
+                raise OSError("a reporter that another test has left")
             if spec.image_id == "unspeakable":
                 raise TypeError("cannot pickle 'lock' object")
         future: Future[Any] = Future()
@@ -39,13 +43,18 @@ class Cluster:
             future.set_result([ack] * len(reports))
         return Call(future, None)
 
+    def spec(self, image: str = "scene") -> Spec:
+        return Spec(image, self.run, JobTable("jobs"), flush_interval=0.05)
+
     def told(self) -> set[tuple[str, int]]:
         """The images, and the numbers of their tiles."""
         return {
-            (spec.image_id, first)
+            (spec.image_id, number)
             for reports in self.calls
             for spec, batch, _ in reports
-            for first, _ in batch.spans
+            for first, outcomes in batch.spans
+            for number, outcome in enumerate(outcomes, first)
+            if outcome
         }
 
 
@@ -67,10 +76,6 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     cluster.mute = False
 
 
-def spec_of(image: str) -> Spec:
-    return Spec(image, "run", JobTable("jobs"), flush_interval=0.05)
-
-
 def test_what_cannot_be_sent_is_told_and_dropped(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +89,7 @@ def test_what_cannot_be_sent_is_told_and_dropped(
         return bytes(pickle(value))
 
     monkeypatch.setattr(sending.ray.cloudpickle, "dumps", dumps)
-    bad, good = spec_of("unspeakable"), spec_of("scene")
+    bad, good = cluster.spec("unspeakable"), cluster.spec()
     reporter.report(bad, [(0, SUCCESS)], {}, wait=False)
     reporter.report(good, [(0, SUCCESS)], {}, wait=False)
 
@@ -116,14 +121,14 @@ def test_no_error_ends_the_thread(
             raise ValueError("of a value")
         return whole(held, **options)
 
-    reporter.report(spec_of("scene"), [(0, SUCCESS)], {}, wait=False)
+    reporter.report(cluster.spec(), [(0, SUCCESS)], {}, wait=False)
     wait_until(lambda: cluster.told() == {("scene", 0)})
     monkeypatch.setattr(Held, method, fail)
-    reporter.report(spec_of("scene"), [(1, SUCCESS)], {}, wait=False)
+    reporter.report(cluster.spec(), [(1, SUCCESS)], {}, wait=False)
 
     def is_sent() -> bool:
         try:
-            reporter.report(spec_of("scene"), [(2, ERROR)], {}, wait=False)
+            reporter.report(cluster.spec(), [(2, ERROR)], {}, wait=False)
         except ReporterFault:
             return False
         return failures > 0 and ("scene", 2) in cluster.told()
@@ -143,17 +148,17 @@ def test_a_thread_that_ended_is_told_and_replaced(
             raise SystemExit("killed")
 
         patch.setattr(sending.Sender, "_turn", end)
-        reporter.report(spec_of("scene"), [(0, SUCCESS)], {}, wait=False)
+        reporter.report(cluster.spec(), [(0, SUCCESS)], {}, wait=False)
         wait_until(lambda: set(threading.enumerate()) <= others)
     with pytest.raises(ReporterFault, match=r"scene.*thread.*ended.*SystemExit\('killed'\)"):
-        reporter.report(spec_of("scene"), [(1, SUCCESS)], {}, wait=False)
-    reporter.report(spec_of("scene"), [(2, SUCCESS)], {}, wait=False)
+        reporter.report(cluster.spec(), [(1, SUCCESS)], {}, wait=False)
+    reporter.report(cluster.spec(), [(2, SUCCESS)], {}, wait=False)
     wait_until(lambda: cluster.told() >= {("scene", 0), ("scene", 2)})
 
 
 def test_another_connection_is_told_all_again(cluster: Cluster) -> None:
     """What was under way goes by it; what the old one answers then is nobody's."""
-    reporter, spec = Reporter(), spec_of("scene")
+    reporter, spec = Reporter(), cluster.spec()
     cluster.mute = True
     reporter.report(spec, [(0, SUCCESS)], {}, wait=False)
     wait_until(lambda: cluster.calls)
