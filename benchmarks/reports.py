@@ -16,30 +16,32 @@ CHUNK = 10_000  # regions in an array
 UNANSWERED = 1_000  # calls of the plain actor
 
 
+# Tasks, not actors: what Ray may end after any call submits each report at once.
 @ray.remote(num_cpus=0.25)
-class Reporter:
-    """A process that reports what it is told."""
+def one_by_one(tracker, regions):
+    for region in regions.tolist():
+        tracker.report(region)
 
-    def one_by_one(self, tracker, regions):
-        for region in regions.tolist():
-            tracker.report(region)
 
-    def arrays(self, tracker, regions):
-        for at in range(0, len(regions), CHUNK):
-            tracker.report(regions[at : at + CHUNK])
+@ray.remote(num_cpus=0.25)
+def arrays(tracker, regions):
+    for at in range(0, len(regions), CHUNK):
+        tracker.report(regions[at : at + CHUNK])
 
-    def calls(self, counter, regions):
-        calls = []
-        for region in regions.tolist():
-            if len(calls) == UNANSWERED:
-                ray.get(calls.pop(0))
-            calls.append(counter.add.remote(region))
-        ray.get(calls)
+
+@ray.remote(num_cpus=0.25)
+def calls(counter, regions):
+    unanswered = []
+    for region in regions.tolist():
+        if len(unanswered) == UNANSWERED:
+            ray.get(unanswered.pop(0))
+        unanswered.append(counter.add.remote(region))
+    ray.get(unanswered)
 
 
 @bench
 def reports(bench: Bench) -> None:
-    """Reports a second that one image takes from four processes.
+    """Reports a second that one image takes from tasks in four processes.
 
     Until the image's actor has merged all of them. `report` gets a region a call, or an array of
     10,000; in order, or shuffled over the image. Without raytracker each report is a call of an
@@ -47,25 +49,20 @@ def reports(bench: Bench) -> None:
     """
     rng = np.random.default_rng(1)
     with job_table() as table, local_ray():
-        reporters = [Reporter.remote() for _ in range(REPORTERS)]
-
-        def everybody(how: str, actor: Any, shares: list[Any]) -> None:
-            pairs = zip(reporters, shares, strict=True)
-            ray.get([getattr(reporter, how).remote(actor, share) for reporter, share in pairs])
 
         def rate(
-            how: str, actor: Any, regions: np.ndarray[Any, Any], arrived: Callable[[int], object]
+            how: Any, actor: Any, regions: np.ndarray[Any, Any], arrived: Callable[[int], object]
         ) -> float:
             shares = np.array_split(regions, REPORTERS)
-            everybody(how, actor, [share[:1] for share in shares])  # each meets the actor
+            ray.get([how.remote(actor, share[:1]) for share in shares])  # each meets the actor
             arrived(REPORTERS)
             rest = [ray.put(share[1:]) for share in shares]
             with stopwatch() as seconds:
-                everybody(how, actor, rest)
+                ray.get([how.remote(actor, share) for share in rest])
                 arrived(len(regions))
             return (len(regions) - REPORTERS) / seconds()
 
-        def tracked(how: str, size: int, *, shuffled: bool = False) -> Callable[[], float]:
+        def tracked(how: Any, size: int, *, shuffled: bool = False) -> Callable[[], float]:
             def side() -> float:
                 # Of a pool, so that the next one needs no new process.
                 tracker = start(table, size, pool="bench", pool_size=1)
@@ -79,17 +76,17 @@ def reports(bench: Bench) -> None:
             return side
 
         def naive() -> float:
-            counter, regions = CountingActor.remote(), np.arange(calls)
-            return rate("calls", counter, regions, lambda _: ray.get(counter.count.remote()))
+            counter, regions = CountingActor.remote(), np.arange(few)
+            return rate(calls, counter, regions, lambda _: ray.get(counter.count.remote()))
 
-        calls, single = bench.size(5_000, 1000), bench.size(200_000, 4000)
+        few, single = bench.size(5_000, 1000), bench.size(200_000, 4000)
         whole = bench.size(1_000_000, 40_000)
         sides = {
             "calls of an actor": naive,
-            "report(region)": tracked("one_by_one", single),
-            "report(region), shuffled": tracked("one_by_one", single, shuffled=True),
-            "report(array)": tracked("arrays", whole),
-            "report(array), shuffled": tracked("arrays", whole // 4, shuffled=True),
+            "report(region)": tracked(one_by_one, single),
+            "report(region), shuffled": tracked(one_by_one, single, shuffled=True),
+            "report(array)": tracked(arrays, whole),
+            "report(array), shuffled": tracked(arrays, whole // 4, shuffled=True),
         }
         naive()  # warms up
         rates = bench.alternate("reports/s", sides)
