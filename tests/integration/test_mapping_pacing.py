@@ -16,6 +16,7 @@ import pytest
 import ray
 
 from raytracker import ImageTracker, JobTable
+from raytracker.mapping import Results
 from tests.support.command import environment
 from tests.support.jobs import counts
 from tests.support.waiting import wait_until
@@ -197,60 +198,48 @@ def test_a_result_that_is_lost_is_an_error_of_the_consumer(job_table: JobTable) 
 
 
 @pytest.fixture
-def endless(job_table: JobTable) -> Iterator[tuple[Any, list[int]]]:
-    """A map of a thousand tasks that sleep, two at a time, and the regions drawn for it."""
-    tracker = ImageTracker.start("scene", regions=1000, table=job_table)
+def long(job_table: JobTable) -> Iterator[tuple[Results, list[int]]]:
+    """A map of 300 tasks that sleep, two at a time, and the regions drawn for it."""
+    tracker = ImageTracker.start("scene", regions=300, table=job_table)
     drawn: list[int] = []
 
     def items() -> Iterator[tuple[int, tuple[()]]]:
-        for region in range(1000):
+        for region in range(300):
             drawn.append(region)
             yield region, ()
 
-    @ray.remote
-    def sleep() -> None:
-        time.sleep(0.2)
-
+    sleep = ray.remote(lambda: time.sleep(0.2))
     results = tracker.map_unordered(sleep, items(), max_in_flight=2)
     yield results, drawn
     results.close()
     wait_until(lambda: ray.available_resources().get("CPU") == 4, what="cancelled tasks")
 
 
-def has_stopped(drawn: list[int]) -> bool:
-    """Whether no item was drawn for longer than a task takes."""
-    before = len(drawn)
-    time.sleep(1.0)
-    return len(drawn) == before
-
-
-def test_ctrl_c_in_the_consuming_thread_stops_the_map(
-    endless: tuple[Iterator[Any], list[int]],
-) -> None:
+def test_ctrl_c_in_the_consuming_thread_stops_the_map(long: tuple[Results, list[int]]) -> None:
     """Though somebody still holds the iterator; it ends then."""
-    results, drawn = endless
+    results, drawn = long
     main = threading.main_thread().ident
     assert main is not None
     threading.Timer(1.0, signal.pthread_kill, (main, signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         for _ in results:
             pass
-    wait_until(lambda: has_stopped(drawn), what="no more items")
-    assert len(drawn) < 1000
-    assert len(list(results)) <= 2
+    assert len(list(results)) < 10
+    assert len(drawn) < 300
 
 
 @pytest.mark.parametrize("name", ["last_value", "last_exc"])
 def test_an_interrupted_cell_stops_the_map(
-    endless: tuple[Iterator[Any], list[int]], name: str, monkeypatch: pytest.MonkeyPatch
+    long: tuple[Results, list[int]], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A notebook keeps its traceback, and with it the iterator; other errors stop nothing."""
-    _, drawn = endless
+    results, drawn = long
     monkeypatch.setattr(sys, name, ValueError("of another cell"), raising=False)
-    assert not has_stopped(drawn)
+    so_far = len(drawn)
+    wait_until(lambda: len(drawn) > so_far + 4, what="more items")
     monkeypatch.setattr(sys, name, KeyboardInterrupt(), raising=False)
-    wait_until(lambda: has_stopped(drawn), what="no more items")
-    assert len(drawn) < 1000
+    assert len(list(results)) < 300
+    assert len(drawn) < 300
 
 
 def test_a_cell_that_was_interrupted_earlier_stops_nothing(
