@@ -11,10 +11,132 @@ TROUBLE = ("tests/unit/test_trouble.py",)
 CLIENTS = ("tests/unit/test_ddb_clients.py",)
 SETTINGS = ("tests/unit/test_ddb_settings.py",)
 PARSER = ("tests/unit/test_osml_parser.py",)
-ENVIRONMENTS = ("tests/integration/test_environments.py",)
-PLACEMENT = ("tests/integration/test_placement.py",)
+ENVIRONMENTS = (
+    "tests/integration/test_environments.py"
+    "::test_a_job_that_is_submitted_again_with_its_environment_mended_runs",
+)
+PLACEMENT = "tests/integration/test_placement.py"
+RECEIPTS = ("tests/unit/test_receipts.py",)
+REASONS = ("tests/unit/test_reports.py",)
+POLICY = ("tests/unit/test_policy.py",)
+CREATION = ("tests/unit/test_table_creation.py",)
+FORMS = "tests/integration/test_forms.py"
+FORKS = ("tests/integration/test_forks.py::test_a_fork_of_a_driver_is_refused",)
+ATTEMPTS = (
+    "tests/integration/test_attempts.py::test_an_attempt_that_is_repeated_has_said_nothing",
+)
+OUTCOMES = "tests/integration/test_mapping_outcomes.py"
+DRAWING = "tests/integration/test_mapping_pacing.py"
+IN_TASKS = ("tests/integration/test_mapping_in_tasks.py::test_a_task_for_each_image",)
+STALLS = "tests/integration/test_waiting.py"
+ORDERLY = "tests/integration/test_orderly_ends.py"
 
 MUTATIONS = [
+    # --- what a process told, and how Ray ends it ---
+    Mutation(
+        "a report that never waits for a receipt",
+        (
+            (
+                "reporter/receipts.py",
+                "return worth_it and not self._timed_out",
+                "return False",
+            ),
+        ),
+        (f"{FORMS}::test_a_worker_killed_after_a_tile_loses_nothing",),
+    ),
+    Mutation(
+        "a worker that ends, and leaves its reports to a thread",
+        (("reporter/receipts.py", "        if ends:\n", "        if False:\n"),),
+        (f"{FORMS}::test_many_reports_of_a_task_that_ends",),
+    ),
+    Mutation(
+        "a fork that believes it is connected",
+        (("ray_runtime/connection.py", "if _forked_from is not None:", "if False:"),),
+        FORKS,
+    ),
+    Mutation(
+        "reports that wait for an answer from a cluster that has gone",
+        (
+            (
+                "reporter/actors.py",
+                "self._handles.clear()\n            return True",
+                "self._handles.clear()\n            return False",
+            ),
+        ),
+        (f"{ORDERLY}::test_what_was_under_way_goes_by_the_next_connection",),
+    ),
+    Mutation(
+        "a reason that is anything",
+        (
+            (
+                "run/reports.py",
+                "if isinstance(reason, BaseException):\n        return reason_of(reason)",
+                "if True:\n        return reason",
+            ),
+        ),
+        REASONS,
+    ),
+    # --- work that is mapped ---
+    Mutation(
+        "a map in a task that waits where Ray cannot see it",
+        (("mapping/mapper.py", "self._pumped = in_worker()", "self._pumped = False"),),
+        IN_TASKS,
+    ),
+    Mutation(
+        "a task's return that is told as a success",
+        (
+            (
+                "mapping/engine.py",
+                "untold(first, RETURNED * count)",
+                'untold(first, b"\\2" * count)',
+            ),
+        ),
+        (f"{OUTCOMES}::test_an_error_of_a_nested_task_outranks_the_return",),
+    ),
+    Mutation(
+        "a generator for a result",
+        (("mapping/task.py", "check_result(result)", "pass"),),
+        (f"{OUTCOMES}::test_a_result_that_is_none_is_an_error",),
+    ),
+    Mutation(
+        "an attempt that is repeated, and has said something",
+        (("mapping/task.py", "if not retries.are_over(err, attempt_number()):", "if False:"),),
+        (OUTCOMES,),
+    ),
+    Mutation(
+        "a worker that lets go of what its driver does not get",
+        (("mapping/task.py", "tell(this.successes(), held_elsewhere=False)", "pass"),),
+        (OUTCOMES,),
+    ),
+    Mutation(
+        "an iterator that holds back what has finished",
+        (
+            ("mapping/mapper.py", "(engine.feed, _Taker(engine).run)", "(_Taker(engine).run,)"),
+            ("mapping/mapper.py", "if self._engine.take(poll):", "if self._engine.pump(poll):"),
+        ),
+        (f"{DRAWING}::test_a_blocked_iterator_holds_no_result_back",),
+    ),
+    Mutation(
+        "a bound that is asked for once",
+        (("mapping/policy.py", "self._clock() - self._asked_at >= ASK_SECONDS", "False"),),
+        POLICY,
+    ),
+    Mutation(
+        "a stall that is told by what Ray shows",
+        (("run/waiting.py", "if self._timeout is None and not runs.nothing:", "if False:"),),
+        (f"{STALLS}::test_a_busy_actor_without_cpus_is_no_stall",),
+    ),
+    Mutation(
+        "an image that ends though its driver is to end it",
+        (
+            (
+                "actor/ending.py",
+                "self.by_itself = job.tracker_ends is not False",
+                "self.by_itself = True",
+            ),
+        ),
+        ENDING,
+    ),
     # --- what was told, and what is concluded ---
     Mutation(
         "a ledger that is open after the end",
@@ -39,6 +161,11 @@ MUTATIONS = [
             ),
         ),
         TENTATIVES,
+    ),
+    Mutation(
+        "an error of an attempt, told without asking Ray",
+        (("telling.py", "running = running_attempt()", "running = None"),),
+        ATTEMPTS,
     ),
     Mutation(
         "an attempt's errors that outlive a later attempt",
@@ -80,12 +207,12 @@ MUTATIONS = [
                 'scheduling_strategy=where,\n            resources={"node:__internal_head__": 1},',
             ),
         ),
-        PLACEMENT,
+        (f"{PLACEMENT}::test_no_resource_limits_the_images",),
     ),
     Mutation(
         "an actor that is caught in a placement group",
         (("actor/finding.py", "scheduling_strategy=where,", ""),),
-        PLACEMENT,
+        (f"{PLACEMENT}::test_an_image_outlives_the_placement_group_it_was_started_in",),
     ),
     # --- the table ---
     Mutation(
@@ -125,6 +252,11 @@ MUTATIONS = [
             ),
         ),
         PACING,
+    ),
+    Mutation(
+        "a table that is there, and changed",
+        (("job_table/creation.py", "if made or set_ttl:", "if True:"),),
+        CREATION,
     ),
     Mutation(
         "a ledger that is Binary",
