@@ -20,6 +20,8 @@ from . import attempt
 from .failure import check_result, portable
 from .policy import Retries, TimeLimit
 
+DELIVER_SECONDS = 2.0
+
 Key = int | tuple[int, int]
 Given = tuple[Key, Sequence[Any]] | tuple[Key, Sequence[Any], Mapping[str, Any]]
 
@@ -69,6 +71,8 @@ def _attempted(run: Run, function: Any, limit: TimeLimit, retries: Retries) -> A
         with suppress(RaytrackerError):
             if spans:
                 reporter().report(spec, spans, reasons, held_elsewhere=held_elsewhere)
+                if not held_elsewhere:  # or the driver's error of the key may end the image first
+                    reporter().deliver(spec, DELIVER_SECONDS)
 
     @functools.wraps(function)
     def attempted(*args: Any, **kwargs: Any) -> Any:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from enum import Enum
 
-CHEAP = 30  # so many calls since the last report, and a wait costs 3 % at most
+CHEAP = 30  # a pause of so many calls pays for a wait, which then costs 3 % at most
 FIRST_GUESS_SECONDS = 0.003
 LONGEST_CALL_SECONDS = 0.1  # what takes longer waited for something else, such as a restart
 SMOOTHING = 0.2  # the weight of the newest call
 WAIT_SECONDS = 2.0  # an actor that is restarting must not hold a task up for long
 ENDING_WAIT_SECONDS = 5.0
+MOST_WAITS = 32  # that one pause pays for
 AWAITED = 256  # of as many submitted calls one is waited for, so that they do not pile up
 
 
@@ -34,6 +35,7 @@ class Receipts:
     def __init__(self) -> None:
         self._call_seconds = FIRST_GUESS_SECONDS
         self._last: float | None = None  # report
+        self._credit = 0.0  # seconds that are left of a pause, for waits to use up
         self._unawaited = 0
         self._timed_out = False
 
@@ -45,8 +47,12 @@ class Receipts:
             ends: Whether Ray may end this process as soon as what it runs has returned. A call
                 that was submitted before still arrives then; what is held aside is lost.
         """
-        cheap = self._last is None or now - self._last >= CHEAP * self._call_seconds
+        price = CHEAP * self._call_seconds
+        pause = price if self._last is None else now - self._last  # the first has always one
         self._last = now
+        if pause >= price:  # one tile that took long may pay for the reports of all it has found
+            self._credit = min(pause, MOST_WAITS * price)
+        cheap = self._credit >= price
         if ends:
             self._unawaited += 1
             return Way.WAIT if self._may_wait(cheap or self._unawaited >= AWAITED) else Way.SUBMIT
@@ -59,6 +65,7 @@ class Receipts:
     def waited(self, now: float, *, answered: bool) -> None:
         """Notes that a report waited until now; the time until the next one counts from here."""
         self._last, self._unawaited = now, 0
+        self._credit = max(0.0, self._credit - CHEAP * self._call_seconds)
         self._timed_out = not answered
 
     def answered(self, seconds: float) -> None:

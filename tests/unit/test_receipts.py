@@ -12,6 +12,7 @@ from raytracker.reporter.receipts import (
     CHEAP,
     FIRST_GUESS_SECONDS,
     LONGEST_CALL_SECONDS,
+    MOST_WAITS,
     Receipts,
     Way,
 )
@@ -39,6 +40,16 @@ def test_tiles_that_take_their_time_wait() -> None:
     assert set(reports(Receipts(), [number * pause for number in range(100)])) == {Way.WAIT}
     late = reports(Receipts(), [number * pause * 0.98 for number in range(100)])
     assert late == [Way.WAIT] + [Way.ASIDE] * 99
+
+
+def test_a_burst_after_a_long_tile_waits() -> None:
+    """The pause before it pays for as many receipts as it is worth, and for few in all."""
+    receipts, price = Receipts(), CHEAP * FIRST_GUESS_SECONDS
+    assert reports(receipts, [0.0]) == [Way.WAIT]
+    burst = reports(receipts, [5.5 * price + number * 1e-5 for number in range(100)])
+    assert burst == [Way.WAIT] * 5 + [Way.ASIDE] * 95
+    later = reports(receipts, [1e6 + number * 1e-5 for number in range(100)])
+    assert later.count(Way.WAIT) == MOST_WAITS
 
 
 def test_what_a_call_takes_is_learnt() -> None:
