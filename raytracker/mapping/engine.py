@@ -25,6 +25,7 @@ from .policy import ASK_SECONDS, GRACE_SECONDS, Bound, Tolerance
 from .task import Given, Item, Key, Task
 
 STOP_SECONDS = 30.0
+LEAVE_POLL_SECONDS = 0.1
 SLOW_SECONDS = 0.05  # an item that takes longer to draw holds other things up
 
 
@@ -71,6 +72,7 @@ class Engine:
         self._failures = _Failures(run, tolerance)
         self._cluster = cluster()
         self._changed = threading.Condition()
+        self.leaves = threading.Event()  # this process ends, and Ray with it
         self._ended = threading.Event()
         self._in_flight: dict[Any, tuple[Item, Any]] = {}  # by what it told: item, result
         self._more = True  # items may come
@@ -101,7 +103,7 @@ class Engine:
     def cancel(self) -> None:
         """Cancels what is left of an ended one; ends the workers of what does not come to Python.
 
-        That may take some seconds.
+        That may take some seconds, but not once `leaves` is set.
         """
         left = list(self._in_flight)
         for force in (False, True):
@@ -109,10 +111,19 @@ class Engine:
                 return
             for told in left:
                 ray.cancel(told, force=force)
+            left = self._left_of(left)
+
+    def _left_of(self, cancelled: list[Any]) -> list[Any]:
+        """Waits for what was cancelled; returns what does not end."""
+        left, deadline = cancelled, time.monotonic() + GRACE_SECONDS
+        while left and time.monotonic() < deadline:
+            if self.leaves.is_set():
+                return []
             ended, left = ray.wait(
-                left, num_returns=len(left), timeout=GRACE_SECONDS, fetch_local=False
+                left, num_returns=len(left), timeout=LEAVE_POLL_SECONDS, fetch_local=False
             )
             _answers([*ended, *(self._in_flight[told][1] for told in ended)])
+        return left
 
     def pump(self, seconds: float) -> None:
         """Submits what may be, and takes what has finished; waits so long for that, at most."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import ray
 from ray.exceptions import RayError
@@ -22,8 +24,23 @@ from .task import Given, Key, Task
 
 FIRST_POLL_SECONDS = 0.005  # what was submitted meanwhile is looked at then
 LONGEST_POLL_SECONDS = 0.1
+LEAVE_SECONDS = 2.0
 
 Result = tuple[Key, Any, BaseException | None]
+
+
+# What uses Ray while Ray goes ends the process on the spot: so these threads end before.
+_takers: WeakKeyDictionary[threading.Thread, Engine] = WeakKeyDictionary()
+
+
+@atexit.register
+def _leave() -> None:
+    takers = [(thread, engine) for thread, engine in list(_takers.items()) if thread.is_alive()]
+    for _, engine in takers:
+        engine.leaves.set()
+        engine.end()
+    for thread, _ in takers:
+        thread.join(LEAVE_SECONDS)
 
 
 class Results(Iterator[Result]):
@@ -57,7 +74,9 @@ class Results(Iterator[Result]):
         if not self._pumped:
             # These must not hold this object, or dropping it would go unnoticed.
             for drive in (engine.feed, _Taker(engine).run):
-                threading.Thread(target=drive, daemon=True, name="raytracker-map").start()
+                thread = threading.Thread(target=drive, daemon=True, name="raytracker-map")
+                thread.start()
+            _takers[thread] = engine
 
     def __next__(self) -> Result:
         if self._ended:

@@ -67,13 +67,13 @@ def test_after_a_killed_driver_only_the_rest_runs_again(
         wait_until(lambda: settled(job_table) >= 5, 60, "five durable regions")
         os.killpg(first.pid, signal.SIGKILL)
     durable = ledger_of(job_table.get_image_request(BAHAMAS)).tile_outcomes()
-    assert 5 <= durable.count(2) < REGIONS
+    assert 5 <= REGIONS - durable.count(0) < REGIONS
     line = command(folder, "run", BAHAMAS, "detector.py:slow", "--table", job_table.table_name)
     resumed = run([*line, *CUT, "--resume"], folder, AWS_ENDPOINT_URL_DYNAMODB=dynamodb_local)
     assert resumed.returncode == 0, resumed.stderr
     assert job_table.get_image_request(BAHAMAS).region_success == REGIONS
     ran = [(folder / f"ran-{region}").stat().st_size for region in range(REGIONS)]
-    assert all(times == 1 for times, outcome in zip(ran, durable, strict=True) if outcome == 2)
+    assert all(times == 1 for times, outcome in zip(ran, durable, strict=True) if outcome)
     assert max(ran) <= 2  # what ran, and was not durable when the driver died
 
 
