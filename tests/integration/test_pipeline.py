@@ -229,7 +229,8 @@ def test_an_interrupted_image_goes_on_where_it_stands(
             run(noted, tile_size=size, if_exists="resume")
     with pytest.raises(ImageExists):
         run(noted, tile_size=128)
-    done = ImageTracker.attach(str(BAHAMAS), table=job_table).tile_outcomes().count(2)
+    outcomes = ImageTracker.attach(str(BAHAMAS), table=job_table).tile_outcomes()
+    done = len(outcomes) - outcomes.count(0)
     assert 0 < done < 42
     before = len(list(runs.iterdir()))
 
