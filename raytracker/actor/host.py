@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import ray
 
 from ..errors import RaytrackerError
-from ..ray_runtime import attempts_of, in_a_line, in_local_mode, node_address
+from ..ray_runtime import attempts_of, in_a_line, in_local_mode, node_address, this_actor
 from .attempts import LOOK_SECONDS, Attempts
 from .coordinator import Coordinator
 from .messages import Ack, Batch, LedgerView, Status
@@ -219,8 +219,7 @@ class ImageActor:
         if self._done() and not self._leaving and not self._stays:
             try:
                 # From a thread only a call to ourselves ends the process as intended.
-                myself = ray.get_runtime_context().current_actor
-                myself.leave.options(max_task_retries=0).remote()
+                this_actor().leave.options(max_task_retries=0).remote()
                 self._leaving = True
             except Exception as err:  # the next sweep tries again
                 logger.warning("the actor cannot leave: %s", in_a_line(err))

@@ -29,7 +29,7 @@ from .show import EXIT_STATUS, Display, in_short, one_line, print_json, print_su
 MAP = "map.png"
 MAX_OUTLINED_BYTES = 64_000_000  # of results.geojson
 START_SECONDS = 30.0
-LEAVE_SECONDS = 3.0
+LEAVE_SECONDS = 10.0
 KNOCK_SECONDS = 5.0
 POLL_SECONDS = 0.1
 

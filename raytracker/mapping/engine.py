@@ -10,22 +10,23 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import ray
 
 from ..errors import JobStopped, RayNotInitialized
 from ..ledger import ERROR, RETURNED, Ledger, Outcomes, Span, reason_of
-from ..ray_runtime import cluster, is_connected
+from ..ray_runtime import cluster, holding_connection, in_worker
 from ..run import Run, end_early
+from .answers import Answers, Called, Waited, look_at
 from .failure import cause_of
 from .policy import ASK_SECONDS, GRACE_SECONDS, Bound, Tolerance
 from .task import Given, Item, Key, Task
 
 STOP_SECONDS = 30.0
-LEAVE_POLL_SECONDS = 0.1
+LEAVE_POLL_SECONDS = 0.5
 SLOW_SECONDS = 0.05  # an item that takes longer to draw holds other things up
 
 
@@ -71,19 +72,20 @@ class Engine:
         self._bound = bound
         self._failures = _Failures(run, tolerance)
         self._cluster = cluster()
-        self._changed = threading.Condition()
-        self.leaves = threading.Event()  # this process ends, and Ray with it
-        self._ended = threading.Event()
+        self._answers: Answers = Waited() if in_worker() else Called()
+        self._freed = threading.Event()  # there may be room
+        self._ending = threading.Lock()
+        self._ended = False
         self._in_flight: dict[Any, tuple[Item, Any]] = {}  # by what it told: item, result
         self._more = True  # items may come
         self._items_error: BaseException | None = None
-        self._taking = threading.Lock()  # several threads of a worker may wait
+        self._pumping = threading.Lock()  # several threads of a worker may wait
         run.maps.append(self)
 
     @property
     def under_way(self) -> bool:
         """Whether anything is still to come."""
-        return not self._ended.is_set()
+        return not self._ended
 
     @property
     def in_flight(self) -> int:
@@ -92,48 +94,44 @@ class Engine:
 
     def end(self, error: BaseException | None = None) -> None:
         """Submits and takes no more; the consumer is told the error."""
-        with self._changed:
-            if self._ended.is_set():
+        with self._ending:
+            if self._ended:
                 return
-            self._ended.set()
-            self._changed.notify_all()
+            self._ended = True
         self._run.maps.remove(self)
+        self._freed.set()
+        self._answers.wake()
         self.finished.put(error)
 
     def cancel(self) -> None:
         """Cancels what is left of an ended one; ends the workers of what does not come to Python.
 
-        That may take some seconds, but not once `leaves` is set.
+        That may take some seconds, but no longer than the connection.
         """
-        left = list(self._in_flight)
-        for force in (False, True):
-            if not left or not is_connected():
-                return
-            for told in left:
-                ray.cancel(told, force=force)
-            left = self._left_of(left)
-
-    def _left_of(self, cancelled: list[Any]) -> list[Any]:
-        """Waits for what was cancelled; returns what does not end."""
-        left, deadline = cancelled, time.monotonic() + GRACE_SECONDS
-        while left and time.monotonic() < deadline:
-            if self.leaves.is_set():
-                return []
-            ended, left = ray.wait(
-                left, num_returns=len(left), timeout=LEAVE_POLL_SECONDS, fetch_local=False
-            )
-            _answers([*ended, *(self._in_flight[told][1] for told in ended)])
-        return left
+        with suppress(RayNotInitialized):
+            for force in (False, True):
+                with self._connected():
+                    for told in self._in_flight:
+                        ray.cancel(told, force=force)
+                deadline = time.monotonic() + GRACE_SECONDS
+                while self._in_flight and time.monotonic() < deadline:
+                    ended = self._answers.get(LEAVE_POLL_SECONDS)
+                    with self._connected():
+                        for told, answer in ended.items():
+                            _, result = self._in_flight.pop(told)
+                            if isinstance(answer, BaseException):
+                                look_at(result)
 
     def pump(self, seconds: float) -> None:
         """Submits what may be, and takes what has finished; waits so long for that, at most."""
-        while self._wants_items and self._has_room():
-            started = time.monotonic()
-            self._submit()
-            if time.monotonic() - started > SLOW_SECONDS:
-                seconds = 0.0  # there is room for more, but see to what finished meanwhile
-                break
-        self.take(seconds)
+        with self._pumping:
+            while self._wants_items and self._has_room():
+                started = time.monotonic()
+                self._submit()
+                if time.monotonic() - started > SLOW_SECONDS:
+                    seconds = 0.0  # there is room for more, but see to what finished meanwhile
+                    break
+            self.take(seconds)
 
     # --- drawing and submitting ---
 
@@ -144,16 +142,14 @@ class Engine:
                 if self._has_room():
                     self._submit()
                 else:
-                    with self._changed:
-                        self._changed.wait_for(
-                            lambda: self._has_room() or not self._wants_items, ASK_SECONDS
-                        )
+                    self._freed.wait(ASK_SECONDS)
+                    self._freed.clear()
         except BaseException as err:  # of an iterator that raises whatever it likes
             self._has_drawn_all(err)
 
     @property
     def _wants_items(self) -> bool:
-        return self._more and not self._ended.is_set()
+        return self._more and not self._ended
 
     def _has_room(self) -> bool:
         return self.in_flight < self._bound.now()
@@ -162,70 +158,59 @@ class Engine:
         """Draws an item and submits its task."""
         try:
             item = Item.of(next(self._items), self._run.layout)
-            if self._ended.is_set():
-                return
-            self._check_cluster()
-            told, result = self._task.submit(item)
+            with self._connected():
+                if self._ended:
+                    return
+                told, result = self._task.submit(item)
+                self._in_flight[told] = item, result
+                self._answers.expect(told)
         except StopIteration:
             self._has_drawn_all(None)
         except Exception as err:
             self._has_drawn_all(err)
-        else:
-            with self._changed:
-                self._in_flight[told] = item, result
-                self._changed.notify_all()
-            if self._ended.is_set():
-                ray.cancel(told)
 
     def _has_drawn_all(self, error: BaseException | None) -> None:
-        with self._changed:
-            self._more, self._items_error = False, error
-            self._changed.notify_all()
+        self._items_error = error
+        self._more = False
+        self._answers.wake()
 
-    def _check_cluster(self) -> None:
-        if cluster() != self._cluster:  # or Ray would start another by itself
-            raise RayNotInitialized("the cluster of these tasks has gone")
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """The block runs while the connection of these tasks stands, and that stays meanwhile."""
+        with holding_connection():
+            if cluster() != self._cluster:  # or Ray would start another by itself
+                raise RayNotInitialized("the cluster of these tasks has gone")
+            yield
 
     # --- taking ---
 
     def take(self, seconds: float) -> bool:
         """Takes what has finished; waits so long for it, at most. Returns whether anything had."""
-        with self._taking:
-            if self._ended.is_set():
-                return False
-            try:
-                self._check_cluster()
-                ready = self._ready(seconds)
-                if ready:
-                    self._take(ready)
-                elif not (self._more or self._in_flight):
-                    self.end(self._items_error)
-            except Exception as err:
-                self.end(err)
+        ready: dict[Any, Any] = {}
+        if self._ended:
+            return False
+        try:
+            ready = self._answers.get(seconds)
+            with self._connected():
+                spans = self._take(ready)
+            if self._failures.are_too_many(spans):
+                raise self._stopped()
+            if not (self._more or self._in_flight):
+                self.end(self._items_error)
+        except Exception as err:
+            self.end(err)
         return bool(ready)
 
-    def _ready(self, seconds: float) -> list[Any]:
-        with self._changed:
-            if not self._in_flight:
-                self._changed.wait_for(lambda: self._in_flight or not self._wants_items, seconds)
-            in_flight = list(self._in_flight)
-        if not in_flight:
-            return []
-        # What tasks told is small and comes with their end; their results stay where they are.
-        ready, _ = ray.wait(in_flight, timeout=seconds, fetch_local=False)
-        if ready:  # and whatever else is by now
-            ready, _ = ray.wait(in_flight, num_returns=len(in_flight), timeout=0, fetch_local=False)
-        return ready
-
-    def _take(self, ready: list[Any]) -> None:
+    def _take(self, ready: Mapping[Any, Any]) -> list[Span]:
+        """Reports what has finished, and hands it on; returns what became of its tiles."""
         spans: list[Span] = []
         reasons: dict[int, str] = {}
         finished: list[Finished] = []
-        for told, answer in zip(ready, _answers(ready), strict=True):
+        for told, answer in ready.items():
             item, result = self._in_flight[told]
             first, count = item.tiles.start, len(item.tiles)
             if isinstance(answer, BaseException):
-                _answers([result])  # or Ray logs it as an error that nobody looked at
+                look_at(result)
                 error = cause_of(answer)
                 spans.append((first, ERROR * count))
                 reasons[first] = reason_of(error)
@@ -237,20 +222,22 @@ class Engine:
                 reasons.update(its_reasons)
                 finished.append(Finished(item.key, result, None))
             self._failures.of_tiles |= isinstance(item.key, tuple)
-        self._run.report(spans, reasons, wait=False)
-        with self._changed:
+        try:
+            if spans:
+                self._run.report(spans, reasons, wait=False)
+        finally:
             for told in ready:
                 del self._in_flight[told]
-            self._changed.notify_all()
+            self._freed.set()
         for one in finished:
             self.finished.put(one)
-        if self._failures.are_too_many(spans):
-            raise self._stopped()
+        return spans
 
     def _stopped(self) -> JobStopped:
         """Ends the job as it stands, durably; returns what the consumer is told."""
-        for told in list(self._in_flight):
-            ray.cancel(told)
+        with self._connected():
+            for told in list(self._in_flight):
+                ray.cancel(told)
         end_early(self._run, "STOPPED", STOP_SECONDS)
         return self._failures.stopped()
 
@@ -288,17 +275,3 @@ class _Failures:
             f"{layout.region_count} regions and {ledger.tile_error} of its {layout.tile_count} "
             f"tiles failed; tolerated are {self._tolerance.text(of_tiles=self.of_tiles)}"
         )
-
-
-def _answers(ready: list[Any]) -> list[Any]:
-    """Returns what each of these references holds, or the exception that stands in its place."""
-    with suppress(Exception):
-        return list(ray.get(ready))  # all at once is quicker
-    return [_answer(one) for one in ready]
-
-
-def _answer(ready: Any) -> Any:
-    try:
-        return ray.get(ready)
-    except Exception as err:
-        return err

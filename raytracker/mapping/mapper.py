@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-import atexit
 import queue
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import ray
 from ray.exceptions import RayError
 
 from ..errors import RayNotInitialized
-from ..ray_runtime import cluster, in_worker
+from ..ray_runtime import cluster, holding_connection, in_worker
 from ..run import Run
 from .engine import Engine, Finished
 from .failure import cause_of
 from .policy import Bound, TimeLimit, Tolerance
 from .task import Given, Key, Task
 
-FIRST_POLL_SECONDS = 0.005  # what was submitted meanwhile is looked at then
-LONGEST_POLL_SECONDS = 0.1
-LEAVE_SECONDS = 2.0
+POLL_SECONDS = 0.1
 
 Result = tuple[Key, Any, BaseException | None]
-
-
-# What uses Ray while Ray goes ends the process on the spot: so these threads end before.
-_takers: WeakKeyDictionary[threading.Thread, Engine] = WeakKeyDictionary()
-
-
-@atexit.register
-def _leave() -> None:
-    takers = [(thread, engine) for thread, engine in list(_takers.items()) if thread.is_alive()]
-    for _, engine in takers:
-        engine.leaves.set()
-        engine.end()
-    for thread, _ in takers:
-        thread.join(LEAVE_SECONDS)
 
 
 class Results(Iterator[Result]):
@@ -65,7 +47,7 @@ class Results(Iterator[Result]):
         tolerance: Tolerance,
     ) -> None:
         self._cluster = cluster()
-        bound = Bound(max_in_flight, lambda: ray.cluster_resources().get("CPU", 0.0))
+        bound = Bound(max_in_flight, _cpus)
         task = Task(run, remote_function, TimeLimit(timeout))
         self._engine = engine = Engine(run, task, items, bound, tolerance)
         self._finished = engine.finished
@@ -74,9 +56,7 @@ class Results(Iterator[Result]):
         if not self._pumped:
             # These must not hold this object, or dropping it would go unnoticed.
             for drive in (engine.feed, _Taker(engine).run):
-                thread = threading.Thread(target=drive, daemon=True, name="raytracker-map")
-                thread.start()
-            _takers[thread] = engine
+                threading.Thread(target=drive, daemon=True, name="raytracker-map").start()
 
     def __next__(self) -> Result:
         if self._ended:
@@ -100,7 +80,7 @@ class Results(Iterator[Result]):
         while True:
             with suppress(queue.Empty):
                 return self._finished.get_nowait()
-            self._engine.pump(LONGEST_POLL_SECONDS)
+            self._engine.pump(POLL_SECONDS)
 
     def _fetched(self, finished: Finished) -> Result:
         if finished.error is not None:
@@ -125,6 +105,11 @@ class Results(Iterator[Result]):
         self.close()
 
 
+def _cpus() -> float:
+    with holding_connection():
+        return float(ray.cluster_resources().get("CPU", 0.0))
+
+
 class _Taker:
     """Takes what has finished, in a driver: the life of a thread."""
 
@@ -140,12 +125,9 @@ class _Taker:
         self._engine.cancel()
 
     def _take(self) -> None:
-        poll = FIRST_POLL_SECONDS
         while self._engine.under_way:
-            if self._engine.take(poll):
-                poll = FIRST_POLL_SECONDS
+            if self._engine.take(POLL_SECONDS):
                 continue
-            poll = min(2 * poll, LONGEST_POLL_SECONDS)
             if (shown := _shown_interrupt()) is not None and shown is not self._earlier:
                 self._engine.end()
 

@@ -5,7 +5,14 @@ for each, which says what is relied on.
 """
 
 from .activity import Running, attempts_of, what_runs
-from .connection import check_connected, check_not_forked, cluster, in_local_mode, is_connected
+from .connection import (
+    check_connected,
+    check_not_forked,
+    cluster,
+    holding_connection,
+    in_local_mode,
+    is_connected,
+)
 from .functions import check_sendable, default_retries, unwrap
 from .nodes import actor_state, head_node, node_address, runtime_environment
 from .process import (
@@ -16,6 +23,7 @@ from .process import (
     in_worker,
     may_end,
     running_attempt,
+    this_actor,
 )
 from .words import in_a_line
 
@@ -23,10 +31,12 @@ __all__ = [
     "check_not_forked",
     "is_connected",
     "check_connected",
+    "holding_connection",
     "cluster",
     "in_local_mode",
     "in_worker",
     "in_actor",
+    "this_actor",
     "in_async_loop",
     "may_end",
     "before_actor_ends",

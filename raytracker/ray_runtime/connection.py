@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import ray
+from ray._private.worker import _connect_or_shutdown_lock
 
 # Not ray.get_runtime_context: like all of Ray's public calls that starts a Ray where none is.
 from ray.runtime_context import get_runtime_context
@@ -69,6 +72,22 @@ def check_connected() -> None:
         raise RayNotInitialized("Ray is not running in this process: call ray.init() first")
 
 
+@contextmanager
+def holding_connection() -> Iterator[None]:
+    """This process stays connected while the block lasts: a `ray.shutdown` waits for its end.
+
+    A thread that uses Ray while another shuts it down ends the process on the spot, with Ray's
+    words, and a moment later it would start another Ray. For what does not take long.
+
+    Raises:
+        ForkedProcess: Its parent is connected, and forked it.
+        RayNotInitialized: It is not connected.
+    """
+    with _connect_or_shutdown_lock:
+        check_connected()
+        yield
+
+
 def cluster() -> tuple[str, str]:
     """Returns what tells the cluster, and this process's connection to it, from any other.
 
@@ -76,9 +95,9 @@ def cluster() -> tuple[str, str]:
         ForkedProcess: Its parent is, and forked it.
         RayNotInitialized: This process is connected to none.
     """
-    check_connected()
-    context = get_runtime_context()
-    return context.get_node_id(), context.get_job_id()
+    with holding_connection():
+        context = get_runtime_context()
+        return context.get_node_id(), context.get_job_id()
 
 
 def in_local_mode() -> bool:

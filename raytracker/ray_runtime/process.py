@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import ray
 
@@ -19,6 +20,15 @@ def in_worker() -> bool:
 def in_actor() -> bool:
     """Whether this process is an actor's."""
     return in_worker() and bool(get_runtime_context().worker.actors)
+
+
+def this_actor() -> Any:
+    """Returns a handle of the actor that this process is.
+
+    Raises:
+        RuntimeError: It is none.
+    """
+    return get_runtime_context().current_actor
 
 
 def in_async_loop() -> bool:

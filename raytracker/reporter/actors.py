@@ -6,7 +6,8 @@ import threading
 from typing import Any
 
 from ..actor import Spec, find, find_or_start
-from ..ray_runtime import check_connected, cluster, is_connected
+from ..errors import RayNotInitialized
+from ..ray_runtime import check_connected, cluster, holding_connection
 
 
 class Actors:
@@ -30,7 +31,8 @@ class Actors:
         check_connected()
         handle = self._handles.get(actor_key(spec))
         if handle is None:
-            handle = find_or_start(spec) if start else find(spec)
+            with holding_connection():
+                handle = find_or_start(spec) if start else find(spec)
             if handle is not None:
                 with self._lock:
                     self._handles[actor_key(spec)] = handle
@@ -52,7 +54,10 @@ class Actors:
         A process may shut Ray down and connect again, to the same cluster or to another one. A
         handle of before would start a Ray by itself, or call nobody.
         """
-        here = cluster() if is_connected() else None
+        try:
+            here = cluster()
+        except RayNotInitialized:
+            here = None
         with self._lock:
             if here == self._connection:
                 return False

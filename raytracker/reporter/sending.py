@@ -20,7 +20,7 @@ from ray.exceptions import RayError
 
 from ..actor import Ack, Batch, Call, Schedule, Spec, submit
 from ..errors import RaytrackerError, ReporterFault
-from ..ray_runtime import in_a_line, in_actor, in_worker, may_end
+from ..ray_runtime import holding_connection, in_a_line, in_actor, in_worker, may_end
 from .actors import Actors, actor_key
 from .held import FIRST_RETRY_SECONDS, Held
 from .receipts import Receipts
@@ -181,7 +181,8 @@ class Sender:
             handle = self.actors.get(runs[0].spec, start=True)
             parcel.submitted_at = time.monotonic()
             reports = [(held.spec, batch, urgent) for held, batch, urgent in parcel.reports]
-            parcel.call = submit(handle, "report", reports)
+            with holding_connection():
+                parcel.call = submit(handle, "report", reports)
             parcel.call.future.add_done_callback(lambda future: self._ended(parcel, future))
         except BaseException as err:  # also a signal's, at whatever place
             self._failed(parcel, runs, err)

@@ -6,7 +6,6 @@ item from expiring, must not take that for the end.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import threading
 import time
@@ -29,7 +28,6 @@ class Keeper:
         self._changed = threading.Condition()
         self._runs: dict[weakref.ref[Run], float] = {}  # and the seconds between calls
         self._thread: threading.Thread | None = None
-        self._ends = False
 
     def keep(self, run: Run) -> None:
         """Keeps a run alive as long as this very object is held by somebody."""
@@ -40,16 +38,11 @@ class Keeper:
         with self._changed:
             self._runs[weakref.ref(run)] = pause
             if self._thread is None:
-                atexit.register(self._end)  # a call while Ray goes would start another
                 self._thread = threading.Thread(
                     target=self._serve, daemon=True, name="raytracker-keep"
                 )
                 self._thread.start()
             self._changed.notify()  # the pause may be shorter now
-
-    def _end(self) -> None:
-        with self._changed:
-            self._ends = True
 
     def _serve(self) -> None:
         round_at = time.monotonic()
@@ -60,8 +53,6 @@ class Keeper:
                 kept = list(self._runs)
             round_at = time.monotonic()
             for reference in kept:
-                if self._ends:
-                    return
                 if not _call(reference):
                     with self._changed:
                         self._runs.pop(reference, None)

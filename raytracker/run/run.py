@@ -23,7 +23,7 @@ from ..errors import (
 from ..job_table import JobItem, ledger_of
 from ..ledger import Layout, Ledger, Span
 from ..progress import Progress
-from ..ray_runtime import actor_state, cluster, in_a_line, is_connected
+from ..ray_runtime import actor_state, cluster, holding_connection, in_a_line, is_connected
 from ..reporter import reporter
 from .beginning import patiently
 
@@ -142,17 +142,18 @@ class Run:
 
         That is what it answered to the last knock. While it has not, it is not called again.
         """
-        here = cluster()
-        if self._knock and self._knock[0] == here:
-            answer = self._knock[1]
-            if not answer.done():
-                return False
-            if answer.exception() is not None:
-                reporter().forget_actor(self.spec)
-            elif answer.result():
-                return True
-        handle = reporter().actor(self.spec, start=True)
-        self._knock = here, call(handle, "open", self.spec)
+        with holding_connection():
+            here = cluster()
+            if self._knock and self._knock[0] == here:
+                answer = self._knock[1]
+                if not answer.done():
+                    return False
+                if answer.exception() is not None:
+                    reporter().forget_actor(self.spec)
+                elif answer.result():
+                    return True
+            handle = reporter().actor(self.spec, start=True)
+            self._knock = here, call(handle, "open", self.spec)
         return False
 
     def ask(

@@ -203,6 +203,39 @@ def test_what_was_under_way_goes_by_the_next_connection(
     process.wait(timeout=30)
 
 
+MAP_AND_SHUT_DOWN = """
+import time
+from raytracker.errors import RayNotInitialized
+
+@ray.remote
+def nap():
+    time.sleep(0.05)
+
+for turn in range(5):
+    tracker = ImageTracker.resume("scene", table=JobTable(table, endpoint, "us-east-1"))
+    results = tracker.map_unordered(nap, ((region, ()) for region in range(200)))
+    next(results)
+    time.sleep(turn / 50)
+    ray.shutdown()
+    try:
+        list(results)
+    except RayNotInitialized:
+        print("told", flush=True)
+    if turn < 4:
+        connect()
+time.sleep(1)
+assert not ray.is_initialized()
+"""
+
+
+def test_a_shutdown_of_ray_under_a_map(driver: Driver) -> None:
+    """Whoever reads its results is told; the process goes on, and no other Ray is started."""
+    process = driver(FLUSH_ONE, MAP_AND_SHUT_DOWN)
+    told, _ = process.communicate(timeout=120)
+    assert told.split().count("told") == 5
+    assert process.returncode == 0
+
+
 # --- the actor ---
 
 

@@ -23,7 +23,12 @@ from raytracker import ImageTracker, JobTable
 from raytracker.errors import JobCancelled, WaitTimeout
 
 server, *where = sys.argv[1:]
-ray.init(server, log_to_driver=False)
+for attempt in range(5):
+    try:
+        ray.init(server, log_to_driver=False)
+        break
+    except ConnectionAbortedError as err:  # the process that Ray starts for a client died at once
+        print("not connected:", str(err).strip().splitlines()[-1])
 assert ray.util.client.ray.is_connected()
 table = JobTable(*where)
 """

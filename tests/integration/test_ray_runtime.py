@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +20,7 @@ import ray
 
 from raytracker import ray_runtime
 from raytracker.errors import RayNotInitialized
+from tests.support.command import environment
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -43,6 +46,34 @@ def test_a_connection_has_a_name() -> None:
     here = ray_runtime.cluster()
     assert here == ray_runtime.cluster()
     assert in_a_task(ray_runtime.cluster) == here
+
+
+HOLD = """
+import sys, threading, ray
+from raytracker.ray_runtime import holding_connection
+
+held, let_go, ended = threading.Event(), threading.Event(), []
+
+def hold():
+    with holding_connection():
+        held.set()
+        let_go.wait()
+        ended.append(ray.is_initialized())
+
+ray.init(sys.argv[1], log_to_driver=False)
+threading.Thread(target=hold).start()
+held.wait()
+threading.Timer(0.5, let_go.set).start()
+ray.shutdown()
+assert ended == [True]
+"""
+
+
+def test_a_connection_that_is_held_stays() -> None:
+    """Another thread's shutdown waits for the end of the block."""
+    address = ray.get_runtime_context().gcs_address
+    line = [sys.executable, "-c", HOLD, address]
+    assert subprocess.run(line, env=environment(), timeout=60, check=False).returncode == 0
 
 
 def test_a_worker_knows_that_it_is_one() -> None:
@@ -73,6 +104,23 @@ def test_the_head_node_is_known_by_its_resource() -> None:
     """Its id is what an actor is put there by."""
     assert ray_runtime.head_node() == ray.get_runtime_context().get_node_id()
     assert in_a_task(ray_runtime.head_node) == ray_runtime.head_node()
+
+
+def test_an_actor_has_a_handle_of_itself() -> None:
+    """In its threads as well; what is no actor has none, and starts no Ray to find one."""
+
+    class Named:
+        def name(self) -> str:
+            return "this one"
+
+        def ask(self) -> Any:
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(lambda: ray_runtime.this_actor().name.remote()).result()
+
+    actor = ray.remote(Named).options(max_concurrency=2).remote()
+    assert ray.get(ray.get(actor.ask.remote(), timeout=60), timeout=60) == "this one"
+    with pytest.raises(RuntimeError):
+        ray_runtime.this_actor()
 
 
 class Asking:

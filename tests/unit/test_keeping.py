@@ -39,9 +39,7 @@ def keeper(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A keeper that calls every hundredth of a second."""
     monkeypatch.setattr(keeping, "LONGEST_PAUSE_SECONDS", 0.01)
     knocks.clear()
-    keeper: Any = keeping.Keeper()
-    yield keeper
-    keeper._end()
+    return keeping.Keeper()
 
 
 def is_called(*image_ids: str) -> bool:
