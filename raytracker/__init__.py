@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .image_request import ImageRequest
     from .job_table import JobItem, JobTable
     from .ledger import Outcome
-    from .pipeline import process_image
+    from .pipeline import Work, process_image
     from .progress import Progress
     from .tracker import ImageTracker
 
@@ -29,6 +29,7 @@ __all__ = [
     "Progress",
     "RaytrackerError",
     "process_image",
+    "Work",
 ]
 
 _HOME = {
@@ -40,6 +41,7 @@ _HOME = {
     "Progress": "progress",
     "RaytrackerError": "errors",
     "process_image": "pipeline",
+    "Work": "pipeline",
 }
 
 

@@ -16,7 +16,7 @@ from .errors import RaytrackerError
 from .image_request import ImageRequest
 from .job_table import KEEP_SECONDS, JobItem, JobTable, ledger_of
 from .ledger import Layout
-from .mapping import Given, Results, Tolerance, attempt
+from .mapping import ChunkFunction, Given, Results, Tolerance, attempt, map_chunks, map_items
 from .run import (
     Begun,
     How,
@@ -218,12 +218,55 @@ class ImageTracker(Teller):
             UnknownRegion: An item's key is none of the image's.
             JobStopped: More failed than is tolerated.
         """
-        return Results(
+        return map_items(
             self._run,
             remote_function,
             items,
             max_in_flight=max_in_flight,
             timeout=timeout,
+            tolerance=Tolerance(tolerated_failure_count, tolerated_failure_percentage),
+        )
+
+    def map_chunks(
+        self,
+        function: ChunkFunction,
+        *,
+        options: Mapping[str, Any] | None = None,
+        retries: int = 2,
+        max_in_flight: int | None = None,
+        tolerated_failure_count: int | None = None,
+        tolerated_failure_percentage: float | None = None,
+    ) -> Results:
+        """Runs a function over the pending tiles, many in one Ray task, and reports each.
+
+        A chunk grows until it takes about half a second, and is how tiles travel, nothing more: a
+        tile that fails is tried again alone, and one whose process dies is found by halving, while
+        its mates succeed. What is lost with its node goes again, and counts for nothing; so does a
+        tile's first want of memory. Ray's own retries are off.
+
+        Args:
+            function: Called in tasks as `function([(region, tile), ...])`; returns a mapping with
+                the reason of each that failed, {} if none did. What it raises is the reason of all.
+            options: Of the tasks, as `ray.remote` takes them, such as `num_cpus` and `resources`.
+            retries: How often a tile is tried again that fails, or dies with its process alone.
+            max_in_flight: As for `map_unordered`, in chunks.
+            tolerated_failure_count: As for `map_unordered`, in tiles.
+            tolerated_failure_percentage: As for `map_unordered`.
+
+        Yields:
+            (how many tiles were settled, None, None), as chunks finish.
+
+        Raises:
+            TypeError: The function cannot be pickled.
+            ValueError: A limit is out of its range, or the function too large.
+            JobStopped: More failed than is tolerated.
+        """
+        return map_chunks(
+            self._run,
+            function,
+            options=options or {},
+            retries=retries,
+            max_in_flight=max_in_flight,
             tolerance=Tolerance(tolerated_failure_count, tolerated_failure_percentage),
         )
 

@@ -202,6 +202,8 @@ class Coordinator:
                 for error in errors:
                     spans = [(error.first, ERROR * error.count)]
                     self._take(self._ledger, Batch(spans, {error.first: error.reason}, sole=True))
+            if self._ledger is not None:
+                self._see_open_errors(self._ledger)
 
     def due(self) -> float | None:
         """Returns the monotonic time, in seconds, at which `step` has something to do, or None."""
@@ -317,6 +319,7 @@ class Coordinator:
             self._tentatives.add(error)
         if batch.sole:
             self._sole = self._received
+        self._see_open_errors(ledger)
         return None
 
     def _take_early(self, ledger: Ledger, batch: Batch) -> JobEnded | None:
@@ -332,6 +335,10 @@ class Coordinator:
         elif self._ledger is not None:
             self._tentatives.forget_told(self._ledger)
         return self._tentatives
+
+    def _see_open_errors(self, ledger: Ledger) -> None:
+        # A task that swallowed another's error has returned, and so the tiles are settled.
+        self._ending.is_open = ledger.settled and bool(self._tentatives and self._open_errors())
 
     def _due(self) -> float | None:
         if self._fault or self.moved or self._ending.durable:
@@ -365,7 +372,7 @@ class Coordinator:
             region_count=ledger.layout.region_count,
             region_success=ledger.region_success,
             region_error=ledger.region_error,
-            tracker_ends=self._ending.by_itself,
+            tracker_ends=self._ending.by_itself and not self._ending.is_open,
             tracker_state=self._ending.state,
         )
         settled, trouble = ledger.tile_success + ledger.tile_error, self._trouble.shown()

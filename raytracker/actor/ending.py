@@ -20,6 +20,7 @@ class Ending:
         closed: Whether the end may be durable: from then on the ledger stays as it is.
         durable: Whether it is.
         by_itself: Whether it ends once it is settled, untold.
+        is_open: Whether errors are known that may yet turn out to be final: then it does not.
     """
 
     def __init__(self, image_id: str) -> None:
@@ -27,6 +28,7 @@ class Ending:
         self.end_time: int | None = None
         self.closed = self.durable = False
         self.by_itself = True
+        self.is_open = False
         self._image_id = image_id
         self._asked = False
         self._asked_as: str | None = None
@@ -81,4 +83,6 @@ class Ending:
         return self._asked_as
 
     def _is_over(self, ledger: Ledger | None) -> bool:
-        return self.by_itself and ledger is not None and ledger.settled
+        if not self.by_itself or self.is_open:
+            return False
+        return ledger is not None and ledger.settled

@@ -7,6 +7,7 @@ from .axis import Edges
 from .grid import Grid, Size, plan
 from .image import describe, read
 from .info import ImageInfo
+from .reading import kept_open
 from .tile import Halo, OsmlBounds, Tile, from_osml, to_osml
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Tile",
     "describe",
     "from_osml",
+    "kept_open",
     "plan",
     "read",
     "to_osml",

@@ -1,13 +1,18 @@
-"""Work in bounded number, and what became of it: `map_unordered`."""
+"""Work in bounded number, and what became of it: `map_unordered`, and tiles in chunks."""
 
 from . import attempt
-from .mapper import Results
-from .policy import Tolerance
+from .chunks import ChunkFunction
+from .mapper import Results, map_chunks, map_items
+from .policy import TimeLimit, Tolerance
 from .task import Given
 
 __all__ = [
+    "map_items",
+    "map_chunks",
     "Given",
+    "ChunkFunction",
     "Results",
+    "TimeLimit",
     "Tolerance",
     "attempt",
 ]

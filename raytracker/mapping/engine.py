@@ -10,38 +10,23 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import ray
 
 from ..errors import JobStopped, RayNotInitialized
-from ..ledger import ERROR, RETURNED, Ledger, Outcomes, Span, reason_of
+from ..ledger import Ledger, Span
 from ..ray_runtime import cluster, holding_connection, in_worker
 from ..run import Run, end_early
 from .answers import Answers, Called, Waited, look_at
-from .failure import cause_of
 from .policy import ASK_SECONDS, GRACE_SECONDS, Bound, Tolerance
-from .task import Given, Item, Key, Task
+from .source import Finished, Source
 
 STOP_SECONDS = 30.0
 LEAVE_POLL_SECONDS = 0.5
 SLOW_SECONDS = 0.05  # an item that takes longer to draw holds other things up
-
-
-class Finished(NamedTuple):
-    """A task that has finished.
-
-    Attributes:
-        key: Its item's key.
-        result: A reference of what it returned; None if it failed.
-        error: What it failed with, or None.
-    """
-
-    key: Key
-    result: Any
-    error: BaseException | None
 
 
 class Engine:
@@ -52,9 +37,8 @@ class Engine:
     because a worker may be killed before its own report is durable.
 
     Args:
-        run: The run whose tiles the items are.
-        task: What submits the task of an item.
-        items: As `ImageTracker.map_unordered` takes them.
+        run: The run whose tiles they are for.
+        source: Where tasks come from, and what their answers mean.
         bound: How many tasks may be submitted and not finished.
         tolerance: How much may fail.
 
@@ -62,13 +46,10 @@ class Engine:
         finished: What has finished, in that order; at the end None, or what ended it early.
     """
 
-    def __init__(
-        self, run: Run, task: Task, items: Iterable[Given], bound: Bound, tolerance: Tolerance
-    ) -> None:
+    def __init__(self, run: Run, source: Source, bound: Bound, tolerance: Tolerance) -> None:
         self.finished: queue.SimpleQueue[Finished | BaseException | None] = queue.SimpleQueue()
         self._run = run
-        self._task = task
-        self._items: Iterator[Given] = iter(items)
+        self._source = source
         self._bound = bound
         self._failures = _Failures(run, tolerance)
         self._cluster = cluster()
@@ -76,7 +57,7 @@ class Engine:
         self._freed = threading.Event()  # there may be room
         self._ending = threading.Lock()
         self._ended = False
-        self._in_flight: dict[Any, tuple[Item, Any]] = {}  # by what it told: item, result
+        self._in_flight: dict[Any, tuple[Any, Any]] = {}  # by what it told: item, result
         self._more = True  # items may come
         self._items_error: BaseException | None = None
         self._pumping = threading.Lock()  # several threads of a worker may wait
@@ -119,7 +100,7 @@ class Engine:
                     with self._connected():
                         for told, answer in ended.items():
                             _, result = self._in_flight.pop(told)
-                            if isinstance(answer, BaseException):
+                            if isinstance(answer, BaseException) and result is not None:
                                 look_at(result)
 
     def pump(self, seconds: float) -> None:
@@ -127,7 +108,8 @@ class Engine:
         with self._pumping:
             while self._wants_items and self._has_room():
                 started = time.monotonic()
-                self._submit()
+                if not self._submit():
+                    break
                 if time.monotonic() - started > SLOW_SECONDS:
                     seconds = 0.0  # there is room for more, but see to what finished meanwhile
                     break
@@ -139,9 +121,7 @@ class Engine:
         """Draws items and submits their tasks until there are none: the life of a thread."""
         try:
             while self._wants_items:
-                if self._has_room():
-                    self._submit()
-                else:
+                if not (self._has_room() and self._submit()):
                     self._freed.wait(ASK_SECONDS)
                     self._freed.clear()
         except BaseException as err:  # of an iterator that raises whatever it likes
@@ -154,20 +134,22 @@ class Engine:
     def _has_room(self) -> bool:
         return self.in_flight < self._bound.now()
 
-    def _submit(self) -> None:
-        """Draws an item and submits its task."""
+    def _submit(self) -> bool:
+        """Draws an item and submits its task; returns whether there was one."""
         try:
-            item = Item.of(next(self._items), self._run.layout)
+            item = self._source.next()
+            if item is None:
+                return False
             with self._connected():
-                if self._ended:
-                    return
-                told, result = self._task.submit(item)
-                self._in_flight[told] = item, result
-                self._answers.expect(told)
+                if not self._ended:
+                    told, result = self._source.submit(item)
+                    self._in_flight[told] = item, result
+                    self._answers.expect(told)
         except StopIteration:
             self._has_drawn_all(None)
         except Exception as err:
             self._has_drawn_all(err)
+        return True
 
     def _has_drawn_all(self, error: BaseException | None) -> None:
         self._items_error = error
@@ -208,20 +190,13 @@ class Engine:
         finished: list[Finished] = []
         for told, answer in ready.items():
             item, result = self._in_flight[told]
-            first, count = item.tiles.start, len(item.tiles)
-            if isinstance(answer, BaseException):
+            if isinstance(answer, BaseException) and result is not None:
                 look_at(result)
-                error = cause_of(answer)
-                spans.append((first, ERROR * count))
-                reasons[first] = reason_of(error)
-                finished.append(Finished(item.key, None, error))
-            else:
-                its_spans, its_reasons = answer or ((), {})
-                untold = Outcomes(its_spans).untold(first, RETURNED * count)
-                spans += [*its_spans, (first, untold)]
-                reasons.update(its_reasons)
-                finished.append(Finished(item.key, result, None))
-            self._failures.of_tiles |= isinstance(item.key, tuple)
+            verdict = self._source.judge(item, answer, result)
+            spans += verdict.spans
+            reasons.update(verdict.reasons)
+            finished.append(verdict.finished)
+            self._failures.of_tiles |= verdict.of_tiles
         try:
             if spans:
                 self._run.report(spans, reasons, wait=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,14 +15,62 @@ from ray.exceptions import RayError
 from ..errors import RayNotInitialized
 from ..ray_runtime import cluster, holding_connection, in_worker
 from ..run import Run
-from .engine import Engine, Finished
+from .chunks import Chunked, ChunkFunction
+from .engine import Engine
 from .failure import cause_of
 from .policy import Bound, TimeLimit, Tolerance
-from .task import Given, Key, Task
+from .source import Finished, Source
+from .task import Given, Key, Mapped, Task
 
 POLL_SECONDS = 0.1
 
 Result = tuple[Key, Any, BaseException | None]
+
+
+def map_items(
+    run: Run,
+    remote_function: Any,
+    items: Iterable[Given],
+    *,
+    max_in_flight: int | None,
+    timeout: float | None,
+    tolerance: Tolerance,
+) -> Results:
+    """Maps items; see `ImageTracker.map_unordered`."""
+    task = Task(run, remote_function, TimeLimit(timeout))
+    return Results(run, Mapped(run, task, items), Bound(max_in_flight, _cpus), tolerance)
+
+
+def map_chunks(
+    run: Run,
+    function: ChunkFunction,
+    *,
+    options: Mapping[str, Any],
+    retries: int,
+    max_in_flight: int | None,
+    tolerance: Tolerance,
+) -> Results:
+    """Maps the pending tiles in chunks; see `ImageTracker.map_chunks`."""
+    if retries < 0:
+        raise ValueError(f"retries={retries}: it is at least 0")
+    bound = Bound(max_in_flight, _cpus)
+    outcomes = run.ledger().tile_outcomes()
+    tiles = (tile for tile, outcome in enumerate(outcomes) if not outcome)
+    source = Chunked(
+        run,
+        function,
+        tiles,
+        outcomes.count(0),
+        options=options,
+        retries=retries,
+        workers=lambda: bound.at_a_time,
+    )
+    return Results(run, source, bound, tolerance)
+
+
+def _cpus() -> float:
+    with holding_connection():
+        return float(ray.cluster_resources().get("CPU", 0.0))
 
 
 class Results(Iterator[Result]):
@@ -36,20 +84,9 @@ class Results(Iterator[Result]):
 
     _closed = True  # until there is something to close
 
-    def __init__(
-        self,
-        run: Run,
-        remote_function: Any,
-        items: Iterable[Given],
-        *,
-        max_in_flight: int | None,
-        timeout: float | None,
-        tolerance: Tolerance,
-    ) -> None:
+    def __init__(self, run: Run, source: Source, bound: Bound, tolerance: Tolerance) -> None:
         self._cluster = cluster()
-        bound = Bound(max_in_flight, _cpus)
-        task = Task(run, remote_function, TimeLimit(timeout))
-        self._engine = engine = Engine(run, task, items, bound, tolerance)
+        self._engine = engine = Engine(run, source, bound, tolerance)
         self._finished = engine.finished
         self._pumped = in_worker()
         self._ended = self._closed = False
@@ -83,7 +120,7 @@ class Results(Iterator[Result]):
             self._engine.pump(POLL_SECONDS)
 
     def _fetched(self, finished: Finished) -> Result:
-        if finished.error is not None:
+        if finished.result is None:
             return finished.key, None, finished.error
         if cluster() != self._cluster:  # or Ray would start another by itself
             raise RayNotInitialized("the cluster of these results has gone")
@@ -103,11 +140,6 @@ class Results(Iterator[Result]):
 
     def __del__(self) -> None:
         self.close()
-
-
-def _cpus() -> float:
-    with holding_connection():
-        return float(ray.cluster_resources().get("CPU", 0.0))
 
 
 class _Taker:

@@ -44,6 +44,11 @@ class Bound:
         self._now = most or TASKS_PER_CPU
         self._asked_at: float | None = None
 
+    @property
+    def at_a_time(self) -> int:
+        """How many of them run at a time, about."""
+        return self.now() if self._cpus is None else self.now() // TASKS_PER_CPU
+
     def now(self) -> int:
         """Returns how many may be at this moment."""
         if self._cpus is None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import ray
 
 from ..errors import RaytrackerError
-from ..ledger import Layout
+from ..ledger import ERROR, RETURNED, Layout, Outcomes, reason_of
 from ..ray_runtime import attempt_number, check_sendable, default_retries, unwrap
 from ..reporter import reporter
 from ..run import Run
 from . import attempt
-from .failure import check_result, portable
+from .failure import cause_of, check_result, portable
 from .policy import Retries, TimeLimit
+from .source import Finished, Source, Verdict
 
 DELIVER_SECONDS = 2.0
 
@@ -98,6 +99,43 @@ def _attempted(run: Run, function: Any, limit: TimeLimit, retries: Retries) -> A
 
     del attempted.__wrapped__  # Ray would check the arguments against it: an error of the caller
     return attempted
+
+
+class Mapped(Source):
+    """The work of `map_unordered`: a task for each item; one that returns is its key's success.
+
+    Args:
+        run: The run whose tiles the items are.
+        task: What submits the task of an item.
+        items: As `ImageTracker.map_unordered` takes them.
+    """
+
+    def __init__(self, run: Run, task: Task, items: Iterable[Given]) -> None:
+        self._layout = run.layout
+        self._items: Iterator[Given] = iter(items)
+        self._task = task
+
+    def next(self) -> Item:
+        """As in `Source`."""
+        return Item.of(next(self._items), self._layout)
+
+    def submit(self, item: Item) -> tuple[Any, Any]:
+        """As in `Source`."""
+        return self._task.submit(item)
+
+    def judge(self, item: Item, answer: Any, result: Any) -> Verdict:
+        """As in `Source`."""
+        first, count = item.tiles.start, len(item.tiles)
+        of_tiles = isinstance(item.key, tuple)
+        if isinstance(answer, BaseException):
+            error = cause_of(answer)
+            finished = Finished(item.key, None, error)
+            spans = [(first, ERROR * count)]
+            return Verdict(finished, spans, {first: reason_of(error)}, of_tiles)
+        its_spans, its_reasons = answer or ((), {})
+        untold = Outcomes(its_spans).untold(first, RETURNED * count)
+        finished = Finished(item.key, result, None)
+        return Verdict(finished, [*its_spans, (first, untold)], its_reasons, of_tiles)
 
 
 class Item(NamedTuple):

@@ -2,9 +2,11 @@
 
 from .output import RESULTS, ResultStore
 from .process import process_image
+from .work import Work
 
 __all__ = [
     "RESULTS",
     "ResultStore",
+    "Work",
     "process_image",
 ]

@@ -13,18 +13,19 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
 
-import ray
-
 from ..errors import OutputError
 from ..image_request import ImageRequest
-from ..imagery import Edges, Grid, ImageInfo, Size, Tile, describe, plan, read
+from ..imagery import Edges, Grid, ImageInfo, Size, Tile, describe, plan
 from ..job_table import KEEP_SECONDS, JobItem, JobTable
 from ..ledger import RETURNED, SUCCESS
+from ..mapping import TimeLimit
 from ..progress import Progress
 from ..ray_runtime import check_connected, check_sendable
 from ..run import IfExists
 from ..tracker import ImageTracker
 from .output import ResultStore
+from .work import Work
+from .worker import Worker
 
 TILE_SIZE = 512
 PROGRESS_SECONDS = 0.2
@@ -52,7 +53,7 @@ def process_image(
     redrive: bool = False,
     flush_interval: float = 1.0,
     keep_for: float | timedelta | None = KEEP_SECONDS,
-    max_in_flight: int | None = None,
+    work: Work | None = None,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> JobItem:
     """Runs a function over every tile of an image, in Ray tasks, and tracks it to its end.
@@ -96,8 +97,7 @@ def process_image(
         flush_interval: Seconds between writes to the table, at least.
         keep_for: Seconds, or a timedelta, that the item is kept after the last sign of life of the
             run; None: for ever.
-        max_in_flight: How many tasks are submitted and not finished, at most; None: four for each
-            CPU of the cluster.
+        work: How the tiles are run; nothing in it changes what comes out. None: `Work()`.
         on_progress: Called in the driver about every 0.2 s while tiles finish, and at the end.
 
     Returns:
@@ -113,7 +113,8 @@ def process_image(
             As `ImageTracker.start`; nothing has been processed.
         JobCancelled, TrackerSuperseded, JobVanished: What ended this run.
     """
-    _check(function, max_in_flight)
+    _check(function)
+    work = work or Work()
     job = JobItem(image_id="", job_id=str(uuid.uuid4()), model_name=_name(function))
     if isinstance(image, ImageRequest):
         job = JobItem.from_image_request(image)
@@ -154,7 +155,7 @@ def process_image(
     ) as tracker:
         if store is not None and if_exists == "resume":
             _check_resumed(tracker, grid, store)
-        _map(tracker, grid, _task(function, grid.skip_empty, store), max_in_flight, on_progress)
+        _map(tracker, Worker(function, grid, TimeLimit(work.timeout), store), work, on_progress)
         ended = tracker.wait()
         if store is not None:
             coordinates = PIXEL_COORDINATES if info.crs is None else LONLAT_COORDINATES
@@ -165,7 +166,7 @@ def process_image(
     return ended
 
 
-def _check(function: Any, max_in_flight: int | None) -> None:
+def _check(function: Any) -> None:
     """Refuses arguments that nothing else looks at before the first task."""
     if hasattr(function, "remote"):
         raise TypeError(
@@ -173,8 +174,6 @@ def _check(function: Any, max_in_flight: int | None) -> None:
         )
     if not callable(function):
         raise TypeError(f"function={function!r}: give a callable that takes (pixels, tile)")
-    if max_in_flight is not None and max_in_flight < 1:
-        raise ValueError(f"max_in_flight={max_in_flight}: it is at least 1")
     check_connected()
     check_sendable(function)  # with the image's item written, it would be too late
 
@@ -206,30 +205,24 @@ def _tiles_folder(image_id: str, grid: Grid) -> str:
     return f"tiles-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 
-def _task(function: Callable[[Any, Tile], Any], skip_empty: bool, store: ResultStore | None) -> Any:
-    # A closure, not arguments: a worker unpickles it once, so that what the function keeps in
-    # its globals, such as a model, stays for the next tile.
-    def process_tile(tile: Tile) -> None:
-        empty = skip_empty and not tile.mask().any()
-        result = None if empty else function(read(tile), tile)
-        if store is not None:
-            store.write_tile(tile.region, tile.number, result)
-
-    return ray.remote(process_tile)
-
-
 def _map(
     tracker: ImageTracker,
-    grid: Grid,
-    task: Any,
-    max_in_flight: int | None,
+    worker: Worker,
+    work: Work,
     on_progress: Callable[[Progress], object] | None,
 ) -> None:
     """Runs the pending tiles."""
-    items = ((key, (grid.tile(*key),)) for key in tracker.pending_tiles())
     next_time = 0.0
+    results = tracker.map_chunks(
+        worker,
+        options=work.ray_options,
+        retries=work.retries,
+        max_in_flight=work.max_in_flight,
+        tolerated_failure_count=work.tolerated_failure_count,
+        tolerated_failure_percentage=work.tolerated_failure_percentage,
+    )
     # Closed at once on an exception: its traceback would keep the tasks coming.
-    with closing(tracker.map_unordered(task, items, max_in_flight)) as results:
+    with closing(results):
         for _ in results:
             if on_progress is not None and time.monotonic() >= next_time:
                 on_progress(tracker.progress())

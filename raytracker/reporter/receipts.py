@@ -39,13 +39,15 @@ class Receipts:
         self._unawaited = 0
         self._timed_out = False
 
-    def way(self, now: float, *, ends: bool) -> Way:
+    def way(self, now: float, *, ends: bool, is_error: bool = False) -> Way:
         """Returns the way of a report that is made now.
 
         Args:
             now: The time.
             ends: Whether Ray may end this process as soon as what it runs has returned. A call
                 that was submitted before still arrives then; what is held aside is lost.
+            is_error: Whether it is an error of a worker's. The task may have been started by one
+                that returns, which is a success of its tiles unless this arrives before.
         """
         price = CHEAP * self._call_seconds
         pause = price if self._last is None else now - self._last  # the first has always one
@@ -53,7 +55,7 @@ class Receipts:
         if pause >= price:  # one tile that took long may pay for the reports of all it has found
             self._credit = min(pause, MOST_WAITS * price)
         cheap = self._credit >= price
-        if ends:
+        if ends or is_error:
             self._unawaited += 1
             return Way.WAIT if self._may_wait(cheap or self._unawaited >= AWAITED) else Way.SUBMIT
         return Way.WAIT if self._may_wait(cheap) else Way.ASIDE

@@ -18,12 +18,13 @@ from ray.exceptions import RayError
 
 from ..actor import Spec, Tentative
 from ..errors import ActorUnavailable, FlushTimeout, RaytrackerError, ReporterFault, TableError
-from ..ledger import Span
+from ..ledger import ERROR, Span
 from ..ray_runtime import (
     check_connected,
     check_not_forked,
     in_a_line,
     in_async_loop,
+    in_worker,
     may_end,
 )
 from .held import FIRST_RETRY_SECONDS, Held
@@ -72,7 +73,7 @@ class Reporter:
         check_connected()
         with self._sender.lock:
             held = self._usable(spec)
-            way = self._way(wait)
+            way = self._way(wait, is_error=not held_elsewhere and _has_error(spans))
             if way is Way.ASIDE and held.waits:  # the thread knows already when to send it
                 held.add(spans, reasons, held_elsewhere=held_elsewhere)
                 return
@@ -88,7 +89,7 @@ class Reporter:
         """Takes an error of an attempt that Ray may repeat, as `report` takes outcomes."""
         check_connected()
         with self._sender.lock:
-            held, way = self._usable(spec), self._way(wait=True)
+            held, way = self._usable(spec), self._way(wait=True, is_error=True)
             held.add_tentative(error)
             self._taken(held, way)
         if way is not Way.ASIDE:
@@ -101,11 +102,12 @@ class Reporter:
             _check(held)
         return held
 
-    def _way(self, wait: bool) -> Way:
+    def _way(self, wait: bool, *, is_error: bool) -> Way:
         """Returns which way a report of this thread goes now."""
         ends = may_end()
         if wait:
-            way = self._receipts.way(time.monotonic(), ends=ends)
+            is_error = is_error and in_worker()
+            way = self._receipts.way(time.monotonic(), ends=ends, is_error=is_error)
         else:
             way = Way.SUBMIT if ends else Way.ASIDE
         if way is Way.ASIDE or not may_call():
@@ -261,6 +263,10 @@ def _check(held: Held) -> None:
     if isinstance(fault, ReporterFault):
         held.fault = None  # told once: what comes next may be sent
     _raise(fault)
+
+
+def _has_error(spans: Sequence[Span]) -> bool:
+    return any(ERROR in outcomes for _, outcomes in spans)
 
 
 def _raise(fault: RaytrackerError | None) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,30 @@ def test_an_error_of_a_nested_task_outranks_the_return(job_table: JobTable) -> N
         pass
     assert counts(tracker.wait(30)) == (2, 1, 1)
     assert tracker.failed() == {1: "bad"}
+
+
+@pytest.mark.parametrize("way", ["reported", "raised"])
+def test_an_error_told_last_is_not_outrun_by_the_return(job_table: JobTable, way: str) -> None:
+    """By one quick report after another; or in a block, of which Ray has to be asked."""
+    tracker = ImageTracker.start("scene", regions=[3], table=job_table)
+
+    @ray.remote(num_cpus=0)
+    def tiles(tracker: ImageTracker) -> None:
+        tracker.report(0, tile=0)
+        if way == "reported":
+            tracker.report(0, tile=1, error=True, reason="bad")
+            return
+        with tracker.tile(0, 1):
+            raise ValueError("bad")
+
+    @ray.remote
+    def process(tracker: ImageTracker) -> None:
+        with suppress(ValueError):
+            ray.get(tiles.remote(tracker))
+
+    list(tracker.map_unordered(process, [(0, (tracker,))]))
+    assert counts(tracker.wait(60)) == (1, 0, 1)
+    assert "bad" in tracker.failed()[0]
 
 
 def numbers() -> Iterator[int]:

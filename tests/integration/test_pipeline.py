@@ -14,7 +14,15 @@ import rasterio
 import ray
 from shapely.geometry import box, shape
 
-from raytracker import ImageRequest, ImageTracker, JobItem, JobTable, Progress, process_image
+from raytracker import (
+    ImageRequest,
+    ImageTracker,
+    JobItem,
+    JobTable,
+    Progress,
+    Work,
+    process_image,
+)
 from raytracker.errors import (
     ImageExists,
     InvalidGrid,
@@ -221,7 +229,7 @@ def test_an_interrupted_image_goes_on_where_it_stands(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(noted, tile_size=128, max_in_flight=1, on_progress=interrupt)
+        run(noted, tile_size=128, work=Work(max_in_flight=1), on_progress=interrupt)
     with pytest.raises(OutputError, match="give the output it was begun with"):
         run(noted, tile_size=128, if_exists="resume", output=tmp_path / "other")
     for size in (64, 127):  # 127: as many tiles and regions, elsewhere
@@ -331,7 +339,6 @@ def _never(*_: Any) -> None:
         ({"image_id": ""}, InvalidImageId, "not empty"),
         ({"image_id": "x" * 2049}, InvalidImageId, "2,?048"),
         ({"if_exists": "maybe"}, ValueError, "maybe"),
-        ({"max_in_flight": 0}, ValueError, "max_in_flight=0"),
         ({"output": __file__}, OutputError, "cannot be"),
         ({"image": LANDSAT, "tile_size": 1, "image_id": "big"}, InvalidLayout, "larger tiles"),
     ],

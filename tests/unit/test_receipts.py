@@ -34,6 +34,15 @@ def test_tasks_that_do_nothing_are_not_held_up() -> None:
     assert ways == [Way.WAIT] + [Way.ASIDE] * 999
 
 
+def test_errors_are_never_held_aside() -> None:
+    """Whoever runs the task may return at once, and be taken for a success."""
+    receipts = Receipts()
+    reports(receipts, [0.0, 0.0005])
+    assert receipts.way(0.001, ends=False, is_error=True) is Way.SUBMIT
+    assert receipts.way(0.0015, ends=False) is Way.ASIDE
+    assert receipts.way(1000.0, ends=False, is_error=True) is Way.WAIT
+
+
 def test_tiles_that_take_their_time_wait() -> None:
     """Each of them: it is some thirty times what a call takes."""
     pause = 1.01 * CHEAP * FIRST_GUESS_SECONDS

@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -64,7 +65,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     cluster = Cluster()
     for module in (actors, reporting):
         monkeypatch.setattr(module, "check_connected", lambda: None)
-    monkeypatch.setattr(actors, "is_connected", lambda: True)
+    for module in (actors, sending):
+        monkeypatch.setattr(module, "holding_connection", nullcontext)
     monkeypatch.setattr(actors, "cluster", lambda: cluster.connection)
     monkeypatch.setattr(actors, "find_or_start", lambda spec: cluster.connection)
     monkeypatch.setattr(sending, "submit", cluster.submit)

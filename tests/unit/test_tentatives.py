@@ -78,6 +78,23 @@ def test_a_later_attempt_takes_its_place(coordinator: Coordinator) -> None:
     assert coordinator.tentative() == [error(2, task="b2")]
 
 
+@pytest.mark.parametrize("final", [True, False])
+def test_an_image_does_not_end_before_it_is_known(
+    world: World, coordinator: Coordinator, final: bool
+) -> None:
+    """Tasks that swallowed the error have returned: all is settled, and may be so otherwise."""
+    tell(coordinator, error(2))
+    coordinator.report(Batch([(0, RETURNED * 5)], {}))
+    world.serve(coordinator, until=20)
+    assert (world.item.region_success, world.item.end_time) == (3, None)
+    assert progress(coordinator).status == "IN_PROGRESS"
+    coordinator.resolve("a1", 0, final=final)
+    world.serve(coordinator, until=22)
+    assert world.item.end_time is not None
+    assert world.item.region_error == int(final)
+    assert progress(coordinator).status == ("PARTIAL" if final else "SUCCESS")
+
+
 @pytest.mark.parametrize(
     ("told", "left"),
     [(SUCCESS * 2, 0), (ERROR * 2, 0), (ERROR + SUCCESS, 0), (RETURNED * 2, 1), (b"\0\2", 1)],

@@ -148,7 +148,7 @@ MUTATIONS = [
                 "mapping/engine.py",
                 "self._run.report(spans, reasons, wait=False)",
                 "known = self._run.ledger().tile_outcomes()\n"
-                "        self._run.report([s for s in spans if not known[s[0]]], reasons)",
+                "                self._run.report([s for s in spans if not known[s[0]]], reasons)",
             ),
         ),
         HOLDS,
@@ -157,9 +157,9 @@ MUTATIONS = [
         "a driver that does not report what tasks told",
         (
             (
-                "mapping/engine.py",
-                "spans += [*its_spans, (first, untold)]",
-                "spans.append((first, untold))",
+                "mapping/task.py",
+                "[*its_spans, (first, untold)]",
+                "[(first, untold)]",
             ),
         ),
         REPORTS,

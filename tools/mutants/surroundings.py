@@ -25,6 +25,7 @@ FORKS = ("tests/integration/test_forks.py::test_a_fork_of_a_driver_is_refused",)
 ATTEMPTS = (
     "tests/integration/test_attempts.py::test_an_attempt_that_is_repeated_has_said_nothing",
 )
+DISPATCH = ("tests/unit/test_dispatch.py",)
 OUTCOMES = "tests/integration/test_mapping_outcomes.py"
 DRAWING = "tests/integration/test_mapping_pacing.py"
 IN_TASKS = ("tests/integration/test_mapping_in_tasks.py::test_a_task_for_each_image",)
@@ -86,7 +87,7 @@ MUTATIONS = [
         "a task's return that is told as a success",
         (
             (
-                "mapping/engine.py",
+                "mapping/task.py",
                 "untold(first, RETURNED * count)",
                 'untold(first, b"\\2" * count)',
             ),
@@ -112,9 +113,43 @@ MUTATIONS = [
         "an iterator that holds back what has finished",
         (
             ("mapping/mapper.py", "(engine.feed, _Taker(engine).run)", "(_Taker(engine).run,)"),
-            ("mapping/mapper.py", "if self._engine.take(poll):", "if self._engine.pump(poll):"),
+            ("mapping/mapper.py", "if self._engine.take(", "if self._engine.pump("),
         ),
         (f"{DRAWING}::test_a_blocked_iterator_holds_no_result_back",),
+    ),
+    Mutation(
+        "a death that is its whole chunk's",
+        (("mapping/dispatch.py", "elif len(chunk.tiles) > 1:", "elif False:"),),
+        DISPATCH,
+    ),
+    Mutation(
+        "a tile that is to blame for its node",
+        (("mapping/dispatch.py", "if loss is Loss.NODE and", "if False and"),),
+        DISPATCH,
+    ),
+    Mutation(
+        "a failure that takes its mates along",
+        (("mapping/dispatch.py", "if tile not in reasons]", "if not reasons]"),),
+        DISPATCH,
+    ),
+    Mutation(
+        "a tile that is tried for ever",
+        (
+            (
+                "mapping/dispatch.py",
+                "if failures > self.retries:",
+                "if failures > 10 * self.retries:",
+            ),
+        ),
+        DISPATCH,
+    ),
+    Mutation(
+        "a thread that uses Ray while it goes",
+        (
+            ("mapping/engine.py", "with holding_connection():", "with suppress():"),
+            ("mapping/engine.py", "Waited() if in_worker() else Called()", "Waited()"),
+        ),
+        ("tests/integration/test_orderly_ends.py::test_a_shutdown_of_ray_under_a_map",),
     ),
     Mutation(
         "a bound that is asked for once",
