@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import rasterio
 
+from raytracker import process_image
 from raytracker.imagery import Tile, describe, plan, read
 
 from .harness import Bench, bench, quotients
+from .stage import job_table, local_ray, stopwatch
 
 SIDE = 4_096  # of the image, in pixels
 BLOCK = 256
@@ -60,10 +67,89 @@ def reading(bench: Bench) -> None:
     bench.goal("AWS keys / none", quotients(*reversed(sides.values())), at_most=1.1)
 
 
-def _image(path: Path) -> Path:
+@bench
+def image(bench: Bench) -> None:
+    """How many tiles a second `process_image` gives a function that does nothing.
+
+    From the call to the returned job, on a warm Ray with two CPUs: of an image of uint8 (deflate,
+    blocks of 256), in tiles of 64 and of 256 pixels; the small ones also with a Feature each, put
+    into a folder and merged. Beside it two bare processes that read the same windows with rasterio
+    in a loop, half of the rows each.
+    """
+    side = bench.size(12_288, 2_048)
+    with TemporaryDirectory() as folder, job_table() as table, local_ray():
+        path = _image(Path(folder) / "image.tif", side)
+        process_image(path, _nothing, table=table, image_id="warm", tile_size=side // 8)
+        for size in (TILE, BLOCK):
+            count = (side // size) ** 2
+
+            def processed(function: Any, size: int = size, **arguments: Any) -> float:
+                key = str(uuid.uuid4())
+                with stopwatch() as seconds:
+                    process_image(
+                        path, function, table=table, image_id=key, tile_size=size, **arguments
+                    )
+                return (side // size) ** 2 / seconds()
+
+            sides: dict[str, Callable[[], float]] = {
+                f"process_image, {count} tiles of {size}": partial(processed, _nothing),
+                f"two bare processes, {count} tiles of {size}": partial(_bare, path, side, size),
+            }
+            if size == TILE:
+                sides[f"process_image with output, {count} tiles of {size}"] = lambda: processed(
+                    _one, output=Path(folder, uuid.uuid4().hex)
+                )
+            measured = list(bench.alternate("tiles/s", sides, bench.rounds(3)).values())
+            goal = 0.5 if size == TILE else 0.85
+            bench.goal(f"of bare, tiles of {size}", quotients(*measured[:2]), at_least=goal)
+            if size == TILE:
+                bench.goal("output / none", quotients(measured[2], measured[0]), at_least=0.5)
+
+
+def _nothing(pixels: Any, tile: Tile) -> None: ...
+
+
+def _one(pixels: Any, tile: Tile) -> Any:
+    return tile.feature([(0, 0), (9, 0), (9, 9)], {"kind": "corner"})
+
+
+def _bare(path: Path, side: int, size: int) -> float:
+    """Returns the tiles a second of two processes, from when both have opened the image."""
+    code = (
+        "import sys, time, rasterio\n"
+        "from rasterio.windows import Window\n"
+        "path, side, size, first = sys.argv[1], *map(int, sys.argv[2:])\n"
+        "with rasterio.open(path) as source:\n"
+        "    print('ready', flush=True); sys.stdin.readline()\n"
+        "    begun = time.perf_counter()\n"
+        "    for row in range(first * side // 2, (first + 1) * side // 2, size):\n"
+        "        for column in range(0, side, size):\n"
+        "            source.read(window=Window(column, row, size, size))\n"
+        "    print(time.perf_counter() - begun, flush=True)\n"
+    )
+    pipe = subprocess.PIPE
+    with ExitStack() as stack:
+        both = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", code, str(path), str(side), str(size), str(first)],
+                    stdin=pipe,
+                    stdout=pipe,
+                    text=True,
+                )
+            )
+            for first in range(2)
+        ]
+        for process in both:
+            assert process.stdout is not None
+            process.stdout.readline()
+        return (side // size) ** 2 / max(float(p.communicate("go\n")[0]) for p in both)
+
+
+def _image(path: Path, side: int = SIDE) -> Path:
     """Writes an image of one band, with noise that deflate can make little of."""
-    pixels = np.random.default_rng(1).integers(0, 16, (1, SIDE, SIDE), "uint8")
-    profile = {"width": SIDE, "height": SIDE, "count": 1, "dtype": "uint8", "compress": "deflate"}
+    pixels = np.random.default_rng(1).integers(0, 16, (1, side, side), "uint8")
+    profile = {"width": side, "height": side, "count": 1, "dtype": "uint8", "compress": "deflate"}
     blocks = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "crs": "EPSG:32618"}
     where = rasterio.transform.from_origin(300_000, 4_000_000, 10, 10)
     with rasterio.open(path, "w", "GTiff", transform=where, **profile, **blocks) as target:

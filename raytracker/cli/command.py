@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 try:
     import typer
@@ -212,6 +212,40 @@ def run(
             "results.geojson and map.png.",
         ),
     ] = None,
+    num_cpus: Annotated[
+        float | None, typer.Option(metavar="N", help="CPUs of each task.", show_default="1")
+    ] = None,
+    num_gpus: Annotated[
+        float | None, typer.Option(metavar="N", help="GPUs of each task.", show_default="none")
+    ] = None,
+    memory: Annotated[
+        int | None, typer.Option(metavar="BYTES", help="Memory of each task, for Ray to plan with.")
+    ] = None,
+    retries: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="How often a tile is tried again that fails or ends its process."
+        ),
+    ] = 2,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="How long a tile may take, each time."),
+    ] = None,
+    tolerated_failure_count: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Stop the image when more tiles than so many have failed."),
+    ] = None,
+    tolerated_failure_percentage: Annotated[
+        float | None, typer.Option(metavar="P", help="The same, in percent of its tiles.")
+    ] = None,
+    max_in_flight: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="How many chunks of tiles are submitted and not finished, at most.",
+            show_default="four for each CPU",
+        ),
+    ] = None,
     keep_for: Annotated[
         str,
         typer.Option(
@@ -241,13 +275,29 @@ def run(
             "bands": None if bands is None else _bands(bands),
             "skip_empty": skip_empty,
         }
+        how: dict[str, Any] = {
+            "num_cpus": num_cpus,
+            "num_gpus": num_gpus,
+            "memory": memory,
+            "retries": retries,
+            "timeout": timeout,
+            "tolerated_failure_count": tolerated_failure_count,
+            "tolerated_failure_percentage": tolerated_failure_percentage,
+            "max_in_flight": max_in_flight,
+        }
+        from ..pipeline import Work
         from .run import run_image
 
+        try:
+            work = Work(**how)
+        except ValueError as err:
+            raise _Refused(f"--{err}".replace("_", "-")) from err
         code = run_image(
             image,
             function,
             table_name=table,
             cut=cut,
+            work=work,
             image_id=image_id,
             if_exists=_if_exists(if_exists, resume or redrive),
             redrive=redrive,

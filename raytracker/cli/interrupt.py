@@ -1,4 +1,4 @@
-"""Work that Ctrl-C does not break off in the middle."""
+"""Interruptible that Ctrl-C does not break off in the middle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Interrupted(Exception):
         self.number = number
 
 
-class Work(Generic[T]):
+class Interruptible(Generic[T]):
     """A call in a thread of its own, while the main thread waits for it or for a signal.
 
     Inside the block, the first SIGINT or SIGTERM makes `result` raise Interrupted and leaves the
@@ -41,7 +41,7 @@ class Work(Generic[T]):
         self._signalled = False
         self._handlers: dict[int, Any] = {}
 
-    def __enter__(self) -> Work[T]:
+    def __enter__(self) -> Interruptible[T]:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._on_signal)
         threading.Thread(target=self._run, daemon=True, name="raytracker-work").start()

@@ -19,11 +19,11 @@ from ..errors import ImageExists, JobCancelled, RayNotInitialized, RaytrackerErr
 from ..imagery import Grid, describe, plan
 from ..job_table import JobItem, JobTable, check_image_id, ledger_of
 from ..local import EmbeddedDynamoDB
-from ..pipeline import RESULTS, ResultStore, process_image
+from ..pipeline import RESULTS, ResultStore, Work, process_image
 from ..run import IfExists
 from ..tracker import ImageTracker
 from .function import load_function
-from .interrupt import Interrupted, Work
+from .interrupt import Interrupted, Interruptible
 from .show import EXIT_STATUS, Display, in_short, one_line, print_json, print_summary
 
 MAP = "map.png"
@@ -40,6 +40,7 @@ def run_image(
     *,
     table_name: str,
     cut: Mapping[str, Any],
+    work: Work,
     image_id: str | None,
     if_exists: IfExists,
     redrive: bool,
@@ -76,7 +77,7 @@ def run_image(
         display.doing("starting Ray")
         stack.enter_context(_ray(None if embedded else os.environ.get("RAY_ADDRESS")))
         display.doing("processing")
-        work = partial(
+        process = partial(
             process_image,
             image,
             call,
@@ -86,10 +87,11 @@ def run_image(
             redrive=redrive,
             output=output,
             keep_for=keep_for,
+            work=work,
             on_progress=display.update,
             **cut,
         )
-        job, code = _Run(work, display, table, image_id, before).supervise()
+        job, code = _Run(process, display, table, image_id, before).supervise()
         if job is not None and output is not None and code < 128:
             display.doing("drawing the picture")
             files = _files(job, grid, output, display)
@@ -186,7 +188,7 @@ class _Run:
 
     def supervise(self) -> tuple[JobItem | None, int]:
         """Processes the image to its end or to a signal; returns the job and the exit status."""
-        with Work(self.call) as work:
+        with Interruptible(self.call) as work:
             try:
                 job: JobItem | None = work.result()
             except JobCancelled:  # from elsewhere
@@ -199,7 +201,7 @@ class _Run:
                 return self._cancel(work), 128 + signal.number
         return job, 1 if job is None else EXIT_STATUS.get(job.status, 1)
 
-    def _cancel(self, work: Work[JobItem]) -> JobItem | None:
+    def _cancel(self, work: Interruptible[JobItem]) -> JobItem | None:
         """Cancels the image, durably, and says so; returns the job."""
         say = self.display.say
         try:
@@ -216,7 +218,7 @@ class _Run:
             say(f"image {self.image_id} is cancelled")
         return job
 
-    def _has_begun(self, work: Work[JobItem]) -> bool:
+    def _has_begun(self, work: Interruptible[JobItem]) -> bool:
         """Waits until the image has a run of this command, to be cancelled; False: it won't."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:

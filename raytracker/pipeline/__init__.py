@@ -1,7 +1,7 @@
 """One image from the file to the ended job item, and where the results go."""
 
-from .output import RESULTS, ResultStore
 from .process import process_image
+from .store import RESULTS, ResultStore
 from .work import Work
 
 __all__ = [

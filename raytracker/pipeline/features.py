@@ -20,7 +20,7 @@ _GEOMETRIES = {
 
 
 def encode_features(result: Any) -> bytes:
-    """Returns what a function found as a GeoJSON FeatureCollection.
+    """Returns what a function found as a JSON list of GeoJSON Features.
 
     Args:
         result: A Feature, a geometry, a FeatureCollection, an object with `__geo_interface__`, an
@@ -29,17 +29,10 @@ def encode_features(result: Any) -> bytes:
     Raises:
         OutputError: It is none of these, or JSON can't hold what is in it.
     """
-    collection = {"type": "FeatureCollection", "features": list(_features(result))}
     try:
-        return json.dumps(collection, default=_plain, allow_nan=False).encode()
+        return json.dumps(list(_features(result)), default=_plain, allow_nan=False).encode()
     except (TypeError, ValueError) as err:
         raise OutputError(f"the function's features can't be JSON: {err}") from err
-
-
-def decode_features(data: bytes) -> list[dict[str, Any]]:
-    """Returns the Features that `encode_features` wrote."""
-    features: list[dict[str, Any]] = json.loads(data)["features"]
-    return features
 
 
 def _features(result: Any) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -16,14 +15,14 @@ from typing import Any, Literal
 from ..errors import OutputError
 from ..image_request import ImageRequest
 from ..imagery import Edges, Grid, ImageInfo, Size, Tile, describe, plan
-from ..job_table import KEEP_SECONDS, JobItem, JobTable
+from ..job_table import KEEP_SECONDS, JobItem, JobTable, ledger_of
 from ..ledger import RETURNED, SUCCESS
 from ..mapping import TimeLimit
 from ..progress import Progress
 from ..ray_runtime import check_connected, check_sendable
-from ..run import IfExists
+from ..run import IfExists, job_table
 from ..tracker import ImageTracker
-from .output import ResultStore
+from .store import ResultStore
 from .work import Work
 from .worker import Worker
 
@@ -138,9 +137,10 @@ def process_image(
         skip_empty,
     )
     job = _filled(job, info.url if image_id is None else image_id, info, grid)
+    table = job_table(table)
     store = None
     if output is not None:
-        store = ResultStore(output, _tiles_folder(job.image_id, grid))
+        store = _store(output, table, job.image_id, if_exists)
         job = replace(job, outputs=json.dumps([store.sink]))
         store.check_shared()
     with ImageTracker.start(
@@ -153,8 +153,6 @@ def process_image(
         keep_for=keep_for,
         grid=grid.to_dict(),
     ) as tracker:
-        if store is not None and if_exists == "resume":
-            _check_resumed(tracker, grid, store)
         _map(tracker, Worker(function, grid, TimeLimit(work.timeout), store), work, on_progress)
         ended = tracker.wait()
         if store is not None:
@@ -198,11 +196,30 @@ def _filled(job: JobItem, image_id: str, info: ImageInfo, grid: Grid) -> JobItem
     )
 
 
-def _tiles_folder(image_id: str, grid: Grid) -> str:
-    # Of its own for each image and cut, so that neither another image with the same output nor
-    # what is left of a run with other tiles gets between the tiles that are merged.
-    identity = json.dumps([image_id, grid.to_dict()], sort_keys=True)
-    return f"tiles-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+def _store(
+    output: str | os.PathLike[str], table: JobTable, image_id: str, if_exists: IfExists
+) -> ResultStore:
+    """Returns where results go: a resume goes on where the run before put its own.
+
+    Raises:
+        OutputError: That is elsewhere.
+    """
+    store = ResultStore(output, f"tiles-{uuid.uuid4().hex}")
+    before = table.read(image_id) if if_exists == "resume" else None
+    if before is None or before.tracker_run is None:
+        return store
+    sinks = json.loads(before.outputs or "[]")
+    for sink in sinks:
+        if isinstance(sink, dict) and ResultStore.is_at(sink, store):
+            return ResultStore(output, str(sink["tiles"]))
+    ledger = ledger_of(before)
+    if ledger.tile_success:
+        raise OutputError(
+            f"image {image_id!r} has {ledger.tile_success} successful tiles, whose results are not "
+            f"in {store.url}, but in {before.outputs or 'no output'}: give the output it was begun "
+            'with, or if_exists="restart"'
+        )
+    return store
 
 
 def _map(
@@ -236,16 +253,3 @@ def _succeeded(tracker: ImageTracker, grid: Grid) -> Iterator[tuple[int, int]]:
         for tile in range(tiles):
             if next(outcomes) in SUCCESS + RETURNED:
                 yield region, tile
-
-
-def _check_resumed(tracker: ImageTracker, grid: Grid, store: ResultStore) -> None:
-    """Refuses to go on with a job whose results so far are not in this output."""
-    done = next(_succeeded(tracker, grid), None)
-    try:
-        if done is not None:
-            store.read_tile(*done)
-    except OutputError as err:
-        raise OutputError(
-            f"image {tracker.image_id!r} has successful tiles, whose results are not in "
-            f'{store.url} ({err}): give the output it was begun with, or if_exists="restart"'
-        ) from err

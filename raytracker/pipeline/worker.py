@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from ..imagery import Grid, Tile, kept_open, read
 from ..ledger import reason_of
 from ..mapping import TimeLimit
-from .output import ResultStore
+from .features import encode_features
+from .store import ResultStore
 
 AHEAD_BYTES = 64_000_000  # of pixels that are read and not used, at most, but for one tile
 GROUP_BYTES = 1_000_000  # small tiles change threads together
@@ -47,14 +48,17 @@ class Worker:
             Exception: It failed as a whole: the image cannot be read, or the output not written.
         """
         reasons: dict[Key, str] = {}
+        results: dict[Key, bytes] = {}
         for entry in read_ahead(self.grid, keys):
             key = entry.tile.region, entry.tile.number
             try:
                 result = self._result(entry)
                 if self.store is not None:
-                    self.store.write_tile(*key, result)
+                    results[key] = encode_features(result)
             except Exception as err:  # whatever it is, it is this tile's
                 reasons[key] = reason_of(err)
+        if self.store is not None:
+            self.store.write_chunk(results)
         return reasons
 
     def _result(self, entry: Entry) -> Any:

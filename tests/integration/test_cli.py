@@ -110,7 +110,7 @@ def test_a_redrive_runs_what_failed_and_no_more(
         return {path.name: path.stat().st_size for path in folder.glob("ran-*")}
 
     line = command(folder, "run", BAHAMAS, "detector.py:once", "--table", job_table.table_name)
-    assert run([*line, *CUT], folder, **env).returncode == 3
+    assert run([*line, *CUT, "--retries", "0"], folder, **env).returncode == 3
     assert set(ran().values()) == {1}
     assert run([*line, *CUT, "--resume"], folder, **env).returncode == 3
     assert set(ran().values()) == {1}

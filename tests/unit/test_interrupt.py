@@ -1,4 +1,4 @@
-"""Work in a thread: its result, its exception, and signals that leave it alone."""
+"""Interruptible in a thread: its result, its exception, and signals that leave it alone."""
 
 import signal
 import subprocess
@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from raytracker.cli.interrupt import Interrupted, Work
+from raytracker.cli.interrupt import Interrupted, Interruptible
 from tests.support.command import environment
 
 TWICE = """
 import signal, sys, time
-from raytracker.cli.interrupt import Interrupted, Work
-with Work(lambda: time.sleep(60)) as work:
+from raytracker.cli.interrupt import Interrupted, Interruptible
+with Interruptible(lambda: time.sleep(60)) as work:
     print("ready", flush=True)
     try:
         work.result()
@@ -27,7 +27,7 @@ with Work(lambda: time.sleep(60)) as work:
 def test_it_returns_what_the_work_returns():
     """And puts the handlers back."""
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with Work(lambda: 42) as work:
+    with Interruptible(lambda: 42) as work:
         assert work.result() == 42
         assert work.ended
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
@@ -35,7 +35,7 @@ def test_it_returns_what_the_work_returns():
 
 def test_it_raises_what_the_work_raises():
     """The exception itself."""
-    with Work(lambda: 1 / 0) as work, pytest.raises(ZeroDivisionError):
+    with Interruptible(lambda: 1 / 0) as work, pytest.raises(ZeroDivisionError):
         work.result()
 
 
@@ -43,7 +43,7 @@ def test_it_raises_what_the_work_raises():
 def test_a_signal_leaves_the_work_as_it_is(number: signal.Signals):
     """The main thread is told, and the work goes on to its end."""
     goes_on = threading.Event()
-    with Work(lambda: goes_on.wait(10)) as work:
+    with Interruptible(lambda: goes_on.wait(10)) as work:
         signal.raise_signal(number)
         with pytest.raises(Interrupted, match=number.name) as told:
             work.result()
@@ -56,7 +56,7 @@ def test_a_signal_leaves_the_work_as_it_is(number: signal.Signals):
 
 def test_a_signal_after_the_end_changes_nothing():
     """What is done is done."""
-    with Work(lambda: 42) as work:
+    with Interruptible(lambda: 42) as work:
         assert work.join(10)
         signal.raise_signal(signal.SIGINT)
         assert work.result() == 42

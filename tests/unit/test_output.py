@@ -5,16 +5,19 @@ import pickle
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
 import numpy as np
 import pytest
 import shapely
+from hypothesis import given
+from hypothesis import strategies as st
 
 from raytracker.errors import OutputError
 from raytracker.pipeline import ResultStore
-from raytracker.pipeline.features import decode_features, encode_features
+from raytracker.pipeline.features import encode_features
 from tests.support.moto_s3 import moto_s3
 
 POINT = {"type": "Point", "coordinates": [1.0, 2.0]}
@@ -80,7 +83,7 @@ class Field:
 )
 def test_what_a_function_may_return(result: Any, features: list[Any]) -> None:
     """Features, and all that stands for them; numpy's values become Python's."""
-    assert decode_features(encode_features(result)) == features
+    assert json.loads(encode_features(result)) == features
 
 
 @pytest.mark.parametrize(
@@ -109,26 +112,33 @@ def test_what_a_function_may_not_return(result: Any, told: str) -> None:
 
 
 def test_what_is_written_is_read(store: ResultStore) -> None:
-    """By name, from another process too; a second attempt replaces the first."""
+    """By name, from another process too; the results of a chunk are one object."""
     store.write("job.json", b"{}")
-    store.write_tile(12, 3, [FEATURE, FEATURE])
-    store.write_tile(12, 3, FEATURE)
-    store.write_tile(12, 4, None)
+    chunk = {(12, 4): encode_features(None), (12, 3): encode_features([FEATURE, FEATURE])}
+    store.write_chunk(chunk)
+    store.write_chunk({})
     other = pickle.loads(pickle.dumps(store))
     assert other.read("job.json") == b"{}"
-    assert other.read_tile(12, 3) == [FEATURE]
-    assert other.read_tile(12, 4) == []
-    assert names(store) == ["job.json", "tiles/00012/00003.geojson", "tiles/00012/00004.geojson"]
+    assert other.merge([(12, 3), (12, 4)], "") == 2
+    written = [name for name in names(store) if name.startswith("tiles/")]
+    assert len(written) == 1
+    assert written[0].startswith("tiles/00012-00003-2-")
 
 
 def test_the_place_as_an_output_of_a_job_item(tmp_path: Path) -> None:
     """S3 as OSML writes it."""
-    assert ResultStore("s3://bucket/a/b/").sink == {
+    assert ResultStore("s3://bucket/a/b/", "tiles-1").sink == {
         "type": "S3",
         "bucket": "bucket",
         "prefix": "a/b",
+        "tiles": "tiles-1",
     }
-    assert ResultStore(tmp_path).sink == {"type": "Folder", "path": str(tmp_path)}
+    here = {"type": "Folder", "path": str(tmp_path), "tiles": "tiles"}
+    store = ResultStore(tmp_path)
+    assert store.sink == here
+    assert ResultStore.is_at({**here, "tiles": "of another run"}, store)
+    assert not ResultStore.is_at({**here, "path": "/elsewhere"}, store)
+    assert not ResultStore.is_at({"type": "Folder", "path": str(tmp_path)}, store)
 
 
 def test_a_relative_folder_is_the_same_everywhere(
@@ -172,7 +182,7 @@ def test_what_is_no_output(url: str) -> None:
 def test_a_node_without_the_folder_does_not_make_it(tmp_path: Path) -> None:
     """What it wrote there would be lost: only the driver makes it."""
     with pytest.raises(OutputError, match="cannot be written"):
-        ResultStore(tmp_path / "out").write_tile(0, 0, None)
+        ResultStore(tmp_path / "out").write_chunk({(0, 0): b"[]"})
     assert not (tmp_path / "out").exists()
 
 
@@ -188,7 +198,7 @@ def test_results_are_merged_in_the_order_of_the_tiles(store: ResultStore) -> Non
     tiles = [(region, tile) for region in range(20) for tile in range(10)]
     for number, (region, tile) in enumerate(tiles):
         found = [{**FEATURE, "properties": {"n": number + part / 10}} for part in range(tile % 3)]
-        store.write_tile(region, tile, found)
+        store.write_chunk({(region, tile): encode_features(found)})
     asked = [key for key in tiles if key != (7, 1)]
     count = store.merge(asked, "pixels (column, row)")
     merged = collection(store)
@@ -210,8 +220,50 @@ def test_nothing_found_is_a_collection_too(store: ResultStore) -> None:
 def test_a_result_that_is_gone_is_told(store: ResultStore) -> None:
     """Rather than left out; what was merged before stays."""
     store.write("results.geojson", b"old")
-    with pytest.raises(OutputError, match=r"00000/00005.geojson cannot be read"):
+    with pytest.raises(OutputError, match=r"no result of region 0, tile 5"):
         store.merge([(0, 5)], "")
+    assert store.read("results.geojson") == b"old"
+
+
+@given(st.data())
+def test_what_is_merged_is_the_same_however_tiles_travelled(data: st.DataObject) -> None:
+    """In chunks cut anyhow, written again by who was taken for dead, in any order."""
+    regions, each = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 8))
+    keys = [(region, tile) for region in range(regions) for tile in range(each)]
+    found = {key: encode_features([FEATURE] * (sum(key) % 3)) for key in keys}
+    chunks = [[key] for key in keys] if data.draw(st.booleans()) else [keys]
+    chunks += data.draw(st.lists(st.lists(st.sampled_from(keys), unique=True), max_size=6))
+    asked = sorted(data.draw(st.sets(st.sampled_from(keys))))
+    with TemporaryDirectory() as folder:
+        whole, cut = ResultStore(folder, "whole"), ResultStore(folder, "cut")
+        for store, parts in ((whole, [keys]), (cut, data.draw(st.permutations(chunks)))):
+            Path(folder, store.sink["tiles"]).mkdir()
+            for part in parts:
+                store.write_chunk({key: found[key] for key in part})
+        whole.merge(asked, "")
+        once = whole.read("results.geojson")
+        cut.merge(asked, "")
+        assert cut.read("results.geojson") == once
+
+
+def test_of_two_results_of_a_tile_that_of_the_smaller_chunk_counts(store: ResultStore) -> None:
+    """A tile that was tried again alone, while the task that was given up on went on."""
+    first, second = ({**FEATURE, "properties": {"n": n}} for n in (1, 2))
+    store.write_chunk({(0, tile): encode_features(first) for tile in range(3)})
+    store.write_chunk({(0, 1): encode_features(second)})
+    store.merge([(0, tile) for tile in range(3)], "")
+    assert [f["properties"]["n"] for f in collection(store)["features"]] == [1, 2, 1]
+
+
+@pytest.mark.parametrize("data", [b"", b"[0, 0", b"{}", b"[0, 1, []]\n", b"[" * 100_000, b"\xff"])
+def test_an_object_that_is_none_of_ours_is_told(store: ResultStore, data: bytes) -> None:
+    """By its name; what was merged before stays."""
+    store.write("results.geojson", b"old")
+    store.write_chunk({(0, 0): b"[]"})
+    [name] = [name for name in names(store) if name.startswith("tiles/")]
+    store.write(name, data)
+    with pytest.raises(OutputError, match=f"{name} is damaged"):
+        store.merge([(0, 0)], "")
     assert store.read("results.geojson") == b"old"
 
 
@@ -229,8 +281,8 @@ def test_a_place_made_ready_takes_tiles(tmp_path: Path) -> None:
     store = ResultStore(tmp_path / "some" / "out")
     store.check_shared()
     assert names(store) == []
-    store.write_tile(0, 0, FEATURE)
-    assert store.read_tile(0, 0) == [FEATURE]
+    store.write_chunk({(0, 0): encode_features(FEATURE)})
+    assert store.merge([(0, 0)], "") == 1
 
 
 @pytest.mark.usefixtures("one_node")

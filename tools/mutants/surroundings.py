@@ -118,6 +118,16 @@ MUTATIONS = [
         (f"{DRAWING}::test_a_blocked_iterator_holds_no_result_back",),
     ),
     Mutation(
+        "a worker's error that is put aside",
+        (("reporter/receipts.py", "if ends or is_error:", "if ends:"),),
+        ("tests/unit/test_receipts.py",),
+    ),
+    Mutation(
+        "an image that ends while an error may be final",
+        (("actor/ending.py", "if not self.by_itself or self.is_open:", "if not self.by_itself:"),),
+        ("tests/unit/test_tentatives.py",),
+    ),
+    Mutation(
         "a death that is its whole chunk's",
         (("mapping/dispatch.py", "elif len(chunk.tiles) > 1:", "elif False:"),),
         DISPATCH,

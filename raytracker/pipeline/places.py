@@ -1,0 +1,181 @@
+"""Where bytes go: a folder of the file system, or a prefix of an S3 bucket."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import boto3
+from boto3.exceptions import Boto3Error
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ..errors import OutputError
+
+READERS = 16  # threads, at most, that use a place at once
+
+
+class Place(Protocol):
+    """A folder, or what stands for one. Everything is written whole or not at all."""
+
+    url: str
+    sink: dict[str, str]
+
+    def prepare(self, folder: str) -> None:
+        """Makes a folder in it, and itself."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Writes one file."""
+
+    def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """Writes one file, that the block fills; where it raises, nothing is there."""
+
+    def read(self, name: str) -> bytes:
+        """Returns what is in one file."""
+        ...
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Returns the names of the files in a folder, which are whole."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Removes one file, if that may be."""
+
+
+def place(url: str) -> Place:
+    """Returns the place at a folder's path, or `s3://bucket/prefix`.
+
+    Raises:
+        OutputError: It is neither.
+    """
+    if not url.startswith("s3://"):
+        if "://" in url or not url:
+            raise OutputError(f"output {url!r}: give a folder, or s3://bucket/prefix")
+        return Folder(url)
+    bucket, _, prefix = url[len("s3://") :].partition("/")
+    if not bucket:
+        raise OutputError(f"output {url!r} names no bucket: give s3://bucket/prefix")
+    return Bucket(bucket, prefix.strip("/"))
+
+
+class Folder(Place):
+    """A folder of the file system."""
+
+    def __init__(self, url: str) -> None:
+        # Tasks run in other folders. A link stays one: on other nodes it may lead elsewhere.
+        self.url = os.path.abspath(url)  # noqa: PTH100
+        self.sink = {"type": "Folder", "path": self.url}
+
+    def prepare(self, folder: str) -> None:
+        """As in `Place`."""
+        try:
+            Path(self.url, folder).mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise OutputError(f"the output folder {self.url} cannot be made: {err}") from err
+
+    def write(self, name: str, data: bytes) -> None:
+        """As in `Place`."""
+        with self.writing(name) as file:
+            file.write(data)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """As in `Place`."""
+        path = Path(self.url, name)
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        try:
+            # Only `prepare` makes what is above: a node that doesn't have it is not to invent it.
+            path.parent.mkdir(exist_ok=True)
+            with part.open("xb") as file:
+                yield file
+            part.replace(path)
+        except OSError as err:
+            raise OutputError(f"{path} cannot be written: {err}") from err
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+    def read(self, name: str) -> bytes:
+        """As in `Place`."""
+        try:
+            return Path(self.url, name).read_bytes()
+        except OSError as err:
+            raise OutputError(f"{self.url}/{name} cannot be read: {err}") from err
+
+    def names(self, folder: str) -> Sequence[str]:
+        """As in `Place`."""
+        try:
+            return [path.name for path in Path(self.url, folder).iterdir() if path.name[0] != "."]
+        except OSError as err:
+            raise OutputError(f"{self.url}/{folder} cannot be listed: {err}") from err
+
+    def remove(self, name: str) -> None:
+        """As in `Place`."""
+        with suppress(OSError):
+            Path(self.url, name).unlink()
+
+
+class Bucket(Place):
+    """A prefix of an S3 bucket."""
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self.sink = {"type": "S3", "bucket": bucket, "prefix": prefix}
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        return boto3.client("s3", config=Config(max_pool_connections=READERS))
+
+    def prepare(self, folder: str) -> None:
+        """Does nothing: a bucket has no folders."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """As in `Place`."""
+        with self._told("written", name):
+            self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=data)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """As in `Place`."""
+        client = self._client  # made here: boto3 can't make it in several threads at once
+        with tempfile.TemporaryFile() as file:
+            yield file
+            file.seek(0)
+            with self._told("written", name):
+                client.upload_fileobj(file, self._bucket, self._prefix + name)
+
+    def read(self, name: str) -> bytes:
+        """As in `Place`."""
+        with self._told("read", name):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
+            data: bytes = answer["Body"].read()
+            return data
+
+    def names(self, folder: str) -> Sequence[str]:
+        """As in `Place`."""
+        prefix = f"{self._prefix}{folder}/"
+        with self._told("listed", folder):
+            pages = self._client.get_paginator("list_objects_v2")
+            found = pages.paginate(Bucket=self._bucket, Prefix=prefix)
+            keys = [entry["Key"] for page in found for entry in page.get("Contents", ())]
+        return [key[len(prefix) :] for key in keys if key[len(prefix)] != "."]
+
+    def remove(self, name: str) -> None:
+        """As in `Place`."""
+        with suppress(BotoCoreError, ClientError):  # the right to write may be all there is
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
+
+    @contextmanager
+    def _told(self, what: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (BotoCoreError, ClientError, Boto3Error) as err:
+            raise OutputError(f"{self.url}/{name} cannot be {what}: {err}") from err
