@@ -6,7 +6,7 @@ Extra `raytracker[imagery]`: GDAL reads the pixels, through rasterio.
 from .axis import Edges
 from .grid import Grid, Size, plan
 from .image import describe, read
-from .info import ImageInfo
+from .info import ImageInfo, plain_environment
 from .reading import kept_open
 from .tile import Halo, OsmlBounds, Tile, from_osml, to_osml
 
@@ -21,6 +21,7 @@ __all__ = [
     "describe",
     "from_osml",
     "kept_open",
+    "plain_environment",
     "plan",
     "read",
     "to_osml",

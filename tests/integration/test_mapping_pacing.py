@@ -215,8 +215,12 @@ def long(job_table: JobTable) -> Iterator[tuple[Results, list[int]]]:
     wait_until(lambda: ray.available_resources().get("CPU") == 4, what="cancelled tasks")
 
 
-def test_ctrl_c_in_the_consuming_thread_stops_the_map(long: tuple[Results, list[int]]) -> None:
+def test_ctrl_c_in_the_consuming_thread_stops_the_map(
+    long: tuple[Results, list[int]], request: pytest.FixtureRequest
+) -> None:
     """Though somebody still holds the iterator; it ends then."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     results, drawn = long
     main = threading.main_thread().ident
     assert main is not None

@@ -330,6 +330,18 @@ def test_pixels_to_the_ground_and_back(path: Path) -> None:
     assert back[1] == pytest.approx(rows.ravel() + tile.row_off, abs=1e-6)
 
 
+def test_a_feature_needs_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are AWS keys, rasterio would make one for each, in many times the time."""
+    tile = plan(describe(BAHAMAS), 512).tile(0, 0)
+
+    def session(*_: Any, **__: Any) -> None:
+        raise AssertionError("a session is made")
+
+    monkeypatch.setattr("rasterio.session.AWSSession.__init__", session)
+    assert "AWS_ACCESS_KEY_ID" in os.environ
+    tile.feature([(0, 0), (9, 0), (9, 9)])
+
+
 def test_a_feature_lies_where_its_pixels_do() -> None:
     """Counterclockwise around the ground, as GeoJSON wants it, whichever way the ring runs."""
     tile = plan(describe(BAHAMAS), 256).tile(0, 5)
