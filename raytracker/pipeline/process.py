@@ -110,6 +110,7 @@ def process_image(
         RayNotInitialized: This process is not connected to a Ray cluster.
         ImageExists, InvalidLayout, InvalidImageId, ResumeMismatch, TableError, TableUnavailable:
             As `ImageTracker.start`; nothing has been processed.
+        JobStopped: More tiles failed than `work` tolerates.
         JobCancelled, TrackerSuperseded, JobVanished: What ended this run.
     """
     _check(function)

@@ -55,8 +55,9 @@ class ResultStore:
     @staticmethod
     def is_at(sink: Mapping[str, Any], store: ResultStore) -> bool:
         """Whether a `sink` is one of the same place, of whatever run."""
-        ours = store.sink
-        return sink.keys() == ours.keys() and {**sink, "tiles": ours["tiles"]} == ours
+        tiles = sink.get("tiles")  # who can write the table must not choose another folder
+        is_ours = isinstance(tiles, str) and re.fullmatch(r"tiles-[0-9a-f]{32}", tiles)
+        return bool(is_ours) and {**sink, "tiles": store.sink["tiles"]} == store.sink
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ResultStore, (self.url, self._tiles)

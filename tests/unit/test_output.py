@@ -136,8 +136,11 @@ def test_the_place_as_an_output_of_a_job_item(tmp_path: Path) -> None:
     here = {"type": "Folder", "path": str(tmp_path), "tiles": "tiles"}
     store = ResultStore(tmp_path)
     assert store.sink == here
-    assert ResultStore.is_at({**here, "tiles": "of another run"}, store)
-    assert not ResultStore.is_at({**here, "path": "/elsewhere"}, store)
+    another = {**here, "tiles": f"tiles-{'0f' * 16}"}
+    assert ResultStore.is_at(another, store)
+    assert not ResultStore.is_at({**another, "path": "/elsewhere"}, store)
+    assert not ResultStore.is_at({**another, "more": ""}, store)
+    assert not ResultStore.is_at({**here, "tiles": "tiles-../../elsewhere"}, store)
     assert not ResultStore.is_at({"type": "Folder", "path": str(tmp_path)}, store)
 
 
