@@ -15,12 +15,12 @@ from typing import Any, Literal
 from ..errors import OutputError
 from ..image_request import ImageRequest
 from ..imagery import Edges, Grid, ImageInfo, Size, Tile, describe, plan
-from ..job_table import KEEP_SECONDS, JobItem, JobTable, ledger_of
+from ..job_table import KEEP_SECONDS, JobItem, JobTable, check_image_id, ledger_of
 from ..ledger import RETURNED, SUCCESS
 from ..mapping import TimeLimit
 from ..progress import Progress
 from ..ray_runtime import check_connected, check_sendable
-from ..run import IfExists, job_table
+from ..run import IfExists, job_table, patiently
 from ..tracker import ImageTracker
 from .store import ResultStore
 from .work import Work
@@ -106,7 +106,8 @@ def process_image(
         InvalidImage: The image is missing or cannot be read.
         InvalidGrid: A size, the overlap, the edges, the bands or the ROI is none, or does not fit
             the image.
-        OutputError: The output cannot be written, or not from every node.
+        OutputError: The output cannot be written, or not from every node; or a resume has another
+            than the run had from its start.
         RayNotInitialized: This process is not connected to a Ray cluster.
         ImageExists, InvalidLayout, InvalidImageId, ResumeMismatch, TableError, TableUnavailable:
             As `ImageTracker.start`; nothing has been processed.
@@ -139,9 +140,8 @@ def process_image(
     )
     job = _filled(job, info.url if image_id is None else image_id, info, grid)
     table = job_table(table)
-    store = None
-    if output is not None:
-        store = _store(output, table, job.image_id, if_exists)
+    store = _store(output, table, job.image_id, if_exists)
+    if store is not None:
         job = replace(job, outputs=json.dumps([store.sink]))
         store.check_shared()
     with ImageTracker.start(
@@ -198,29 +198,44 @@ def _filled(job: JobItem, image_id: str, info: ImageInfo, grid: Grid) -> JobItem
 
 
 def _store(
-    output: str | os.PathLike[str], table: JobTable, image_id: str, if_exists: IfExists
-) -> ResultStore:
+    output: str | os.PathLike[str] | None, table: JobTable, image_id: str, if_exists: IfExists
+) -> ResultStore | None:
     """Returns where results go: a resume goes on where the run before put its own.
 
+    A resume leaves the item's `outputs` as they are: what it put elsewhere, no later one finds.
+
     Raises:
-        OutputError: That is elsewhere.
+        OutputError: That is elsewhere, or nowhere; nothing has been changed.
     """
-    store = ResultStore(output, f"tiles-{uuid.uuid4().hex}")
-    before = table.read(image_id) if if_exists == "resume" else None
+    store = None if output is None else ResultStore(output, f"tiles-{uuid.uuid4().hex}")
+    if if_exists != "resume":
+        return store
+    check_image_id(image_id)
+    before = patiently(lambda: table.read(image_id))
     if before is None or before.tracker_run is None:
         return store
-    sinks = json.loads(before.outputs or "[]")
+    sinks = _result_sinks(before)
+    if store is None and not sinks:
+        return None
     for sink in sinks:
-        if isinstance(sink, dict) and ResultStore.is_at(sink, store):
-            return ResultStore(output, str(sink["tiles"]))
-    ledger = ledger_of(before)
-    if ledger.tile_success:
-        raise OutputError(
-            f"image {image_id!r} has {ledger.tile_success} successful tiles, whose results are not "
-            f"in {store.url}, but in {before.outputs or 'no output'}: give the output it was begun "
-            'with, or if_exists="restart"'
-        )
-    return store
+        if output is not None and store is not None and ResultStore.is_at(sink, store):
+            return ResultStore(output, sink["tiles"])
+    raise OutputError(
+        f"image {image_id!r} was begun with {json.dumps(sinks) if sinks else 'no output'}, and has "
+        f"{ledger_of(before).tile_success} successful tiles; the resume is given "
+        f"{'no output' if store is None else store.url}: give the output it was begun with"
+        f'{"" if sinks else ", none"}, or if_exists="restart"'
+    )
+
+
+def _result_sinks(job: JobItem) -> list[dict[str, Any]]:
+    """Returns those of an item's `outputs` that are ours: an OSML request's have no `tiles`."""
+    try:
+        sinks = json.loads(job.outputs or "[]")
+    except (ValueError, RecursionError):  # what somebody else wrote
+        return []
+    sinks = sinks if isinstance(sinks, list) else []
+    return [sink for sink in sinks if isinstance(sink, dict) and "tiles" in sink]
 
 
 def _map(
