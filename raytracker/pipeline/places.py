@@ -7,7 +7,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -36,8 +36,8 @@ class Place(Protocol):
     def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
         """Writes one file, that the block fills; where it raises, nothing is there."""
 
-    def read(self, name: str) -> bytes:
-        """Returns what is in one file."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """Returns what is in one file, or its first bytes, `most` of them."""
         ...
 
     def names(self, folder: str) -> Sequence[str]:
@@ -101,10 +101,13 @@ class Folder(Place):
             with suppress(OSError):
                 part.unlink(missing_ok=True)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int | None = None) -> bytes:
         """As in `Place`."""
         try:
-            return Path(self.url, name).read_bytes()
+            with Path(self.url, name).open("rb") as file:
+                # No more than there is: Python makes room for all that is asked for.
+                size = os.fstat(file.fileno()).st_size
+                return file.read(size if most is None else min(size, most))
         except OSError as err:
             raise OutputError(f"{self.url}/{name} cannot be read: {err}") from err
 
@@ -152,11 +155,14 @@ class Bucket(Place):
             with self._told("written", name):
                 client.upload_fileobj(file, self._bucket, self._prefix + name)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int | None = None) -> bytes:
         """As in `Place`."""
         with self._told("read", name):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
-            data: bytes = answer["Body"].read()
+            with closing(answer["Body"]) as body:
+                is_larger = most is not None and answer["ContentLength"] > most
+                # Only what is read to its end is found to have been cut off on its way.
+                data: bytes = body.read(most if is_larger else None)
             return data
 
     def names(self, folder: str) -> Sequence[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import re
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +22,9 @@ from .places import Folder, place
 
 RESULTS = "results.geojson"
 NODE_SECONDS = 60.0
-MAX_OBJECT_BYTES = 256_000_000  # what is larger is none of ours
+MAX_OBJECT_BYTES = 64_000_000  # of a chunk's object, at most,
+MAX_UNPACKED_BYTES = 256_000_000  # and of what is in it; a larger one is not written, nor read
+PACKING = 1  # smaller objects take longer to pack than they save
 
 Key = tuple[int, int]
 
@@ -28,9 +32,9 @@ Key = tuple[int, int]
 class ResultStore:
     """A place for the results of one image; pickles as its settings.
 
-    Everything is written whole or not at all. The results of a chunk of tiles are one object, a
-    line of JSON for each tile: `[region, tile, [feature, ...]]`. Its name says where it begins and
-    how many tiles it has, and ends with a hash of which.
+    Everything is written whole or not at all. The results of a chunk of tiles are one object,
+    packed by gzip: a line of JSON for each tile, `[region, tile, [feature, ...]]`. Its name says
+    where it begins and how many tiles it has, and ends with a hash of which.
 
     Args:
         url: A folder that every node sees, or `s3://bucket/prefix`.
@@ -90,12 +94,20 @@ class ResultStore:
             results: By (region, tile): what `features.encode_features` made of it.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: It cannot be written, or is larger than what is read.
         """
         if results:
             keys = sorted(results)
-            lines = [b"[%d, %d, %b]\n" % (*key, results[key]) for key in keys]
-            self.write(f"{self._tiles}/{_name(keys)}", b"".join(lines))
+            name = f"{self._tiles}/{_name(keys)}"
+            data = b"".join(b"[%d, %d, %b]\n" % (*key, results[key]) for key in keys)
+            packed = gzip.compress(data, PACKING, mtime=0)
+            if len(data) > MAX_UNPACKED_BYTES or len(packed) > MAX_OBJECT_BYTES:
+                raise OutputError(
+                    f"{self.url}/{name} is not written: the features of {len(keys)} tiles have "
+                    f"{len(data)} bytes of JSON, {len(packed)} packed; at most "
+                    f"{MAX_UNPACKED_BYTES} and {MAX_OBJECT_BYTES} are read"
+                )
+            self.write(name, packed)
 
     # --- from the driver ---
 
@@ -195,14 +207,12 @@ class ResultStore:
 
     def _read_chunk(self, chunk: _Object) -> Iterator[tuple[Key, list[Any]]]:
         name = f"{self._tiles}/{chunk.name}"
-        data = self.read(name)
+        data = self._place.read(name, MAX_OBJECT_BYTES + 1)
         try:
-            if len(data) > MAX_OBJECT_BYTES:
-                raise ValueError(f"it has {len(data)} bytes")
-            entries = [json.loads(line) for line in data.splitlines()]
+            entries = _entries(data)
             if _name([(region, tile) for region, tile, _ in entries]) != chunk.name:
                 raise ValueError("its tiles are not those of its name")
-        except (ValueError, TypeError, RecursionError) as err:
+        except (ValueError, TypeError, RecursionError, zlib.error) as err:
             raise OutputError(f"{self.url}/{name} is damaged: {err}") from err
         for region, tile, features in entries:
             yield (region, tile), features
@@ -224,14 +234,39 @@ class _Object(NamedTuple):
         return cls((region, tile), count, name)
 
 
-_NAME = re.compile(r"(\d{5,9})-(\d{5,9})-(\d{1,9})-[0-9a-f]{12}\.jsonl")
+_NAME = re.compile(r"(\d{5,9})-(\d{5,9})-(\d{1,9})-[0-9a-f]{12}\.jsonl\.gz")
 
 
 def _name(keys: Sequence[Key]) -> str:
     """Returns the name of the object with these tiles, in order."""
     region, tile = keys[0] if keys else (0, 0)
     told = hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:12]
-    return f"{region:05}-{tile:05}-{len(keys)}-{told}.jsonl"
+    return f"{region:05}-{tile:05}-{len(keys)}-{told}.jsonl.gz"
+
+
+def _entries(data: bytes) -> list[tuple[int, int, list[Any]]]:
+    """Returns what is in a chunk's object; it is data from outside.
+
+    Raises:
+        ValueError, TypeError, RecursionError, zlib.error: It is none of ours.
+    """
+    if len(data) > MAX_OBJECT_BYTES:
+        raise ValueError(f"it has more than {MAX_OBJECT_BYTES} bytes")
+    unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # 16: gzip
+    lines = unpack.decompress(data, MAX_UNPACKED_BYTES + 1)
+    if len(lines) > MAX_UNPACKED_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES} bytes")
+    if not unpack.eof or unpack.unused_data:
+        raise ValueError("its end is not where it should be")
+    entries = [json.loads(line, parse_constant=_no_number) for line in lines.splitlines()]
+    for _, _, features in entries:
+        if not isinstance(features, list) or not all(isinstance(one, dict) for one in features):
+            raise ValueError("a tile's features are none")
+    return entries
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")
 
 
 def _see(store: ResultStore, token: str) -> str | None:

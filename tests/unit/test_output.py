@@ -1,7 +1,10 @@
 """Writing results whole, reading them back, merging them; in a folder and in S3."""
 
+import gzip
 import json
+import os
 import pickle
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -122,7 +125,11 @@ def test_what_is_written_is_read(store: ResultStore) -> None:
     assert other.merge([(12, 3), (12, 4)], "") == 2
     written = [name for name in names(store) if name.startswith("tiles/")]
     assert len(written) == 1
-    assert written[0].startswith("tiles/00012-00003-2-")
+    assert written == ["tiles/00012-00003-2-94fa04d518c5.jsonl.gz"]
+    first = store.read(written[0])
+    store.write_chunk(dict(reversed(chunk.items())))
+    assert names(store) == ["job.json", "results.geojson", *written]
+    assert store.read(written[0]) == first
 
 
 def test_the_place_as_an_output_of_a_job_item(tmp_path: Path) -> None:
@@ -258,16 +265,85 @@ def test_of_two_results_of_a_tile_that_of_the_smaller_chunk_counts(store: Result
     assert [f["properties"]["n"] for f in collection(store)["features"]] == [1, 2, 1]
 
 
-@pytest.mark.parametrize("data", [b"", b"[0, 0", b"{}", b"[0, 1, []]\n", b"[" * 100_000, b"\xff"])
-def test_an_object_that_is_none_of_ours_is_told(store: ResultStore, data: bytes) -> None:
-    """By its name; what was merged before stays."""
-    store.write("results.geojson", b"old")
+def written_by_hand(store: ResultStore, data: bytes) -> str:
+    """Puts something in the place of the results of tile 0; returns its name."""
     store.write_chunk({(0, 0): b"[]"})
     [name] = [name for name in names(store) if name.startswith("tiles/")]
     store.write(name, data)
+    return name
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        *(
+            b"",
+            b"[0, 0",
+            b"{}",
+            b"[0, 1, []]\n",
+            b"[" * 100_000,
+            b"\xff",
+            b"[0, 0, []]\n[0, 1, []]\n",
+        ),
+        *(b'[0, 0, {"a": 1}]\n', b"[0, 0, [1]]\n", b'[0, 0, [{"a": NaN}]]\n', b"[0, 0, null]\n"),
+    ],
+    ids=str,
+)
+def test_lines_that_are_none_of_ours_are_told(store: ResultStore, lines: bytes) -> None:
+    """By the object's name; what was merged before stays."""
+    store.write("results.geojson", b"old")
+    name = written_by_hand(store, gzip.compress(lines))
     with pytest.raises(OutputError, match=f"{name} is damaged"):
         store.merge([(0, 0)], "")
     assert store.read("results.geojson") == b"old"
+
+
+WHOLE = gzip.compress(b"[0, 0, []]\n")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[0, 0, []]\n", WHOLE[:-1], WHOLE[:12], WHOLE + b"\0", WHOLE * 2, b"\0" + WHOLE],
+    ids=["empty", "not packed", "no end", "torn", "more", "two", "shifted"],
+)
+def test_an_object_that_is_none_of_ours_is_told(store: ResultStore, data: bytes) -> None:
+    """What is torn or has more to it, too."""
+    name = written_by_hand(store, data)
+    with pytest.raises(OutputError, match=f"{name} is damaged"):
+        store.merge([(0, 0)], "")
+
+
+def test_an_object_is_read_within_bounds(
+    store: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its own size, and of what it unpacks to: a bomb is told, and not unpacked."""
+    name = written_by_hand(store, gzip.compress(b"[0, 0, []]" + b" " * 10_000_000))
+    assert store.merge([(0, 0)], "") == 0
+    monkeypatch.setattr("raytracker.pipeline.store.MAX_UNPACKED_BYTES", 100_000)
+    tracemalloc.start()
+    with pytest.raises(OutputError, match=f"{name} is damaged: it unpacks to more than 100000"):
+        store.merge([(0, 0)], "")
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    store.write(name, os.urandom(10_000_000))
+    monkeypatch.setattr("raytracker.pipeline.store.MAX_OBJECT_BYTES", 1_000)
+    tracemalloc.reset_peak()
+    with pytest.raises(OutputError, match=f"{name} is damaged: it has more than 1000 bytes"):
+        store.merge([(0, 0)], "")
+    if not store.url.startswith("s3://"):  # moto is in this process, and has it all
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("limit", ["MAX_OBJECT_BYTES", "MAX_UNPACKED_BYTES"])
+def test_what_would_not_be_read_is_not_written(
+    store: ResultStore, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """A success whose results cannot be merged would be none."""
+    monkeypatch.setattr(f"raytracker.pipeline.store.{limit}", 100)
+    store.write_chunk({(0, 0): b"[]"})
+    with pytest.raises(OutputError, match=r"00000-00001-1-.* is not written: the features of 1 t"):
+        store.write_chunk({(0, 1): encode_features({**FEATURE, "id": os.urandom(200).hex()})})
+    assert len(names(store)) == 1
 
 
 # --- check_shared ---
