@@ -7,6 +7,7 @@ import pickle
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -130,6 +131,7 @@ def test_what_is_written_is_read(store: ResultStore) -> None:
     store.write_chunk(dict(reversed(chunk.items())))
     assert names(store) == ["job.json", "results.geojson", *written]
     assert store.read(written[0]) == first
+    assert first[4:8] == bytes(4)  # no time
 
 
 def test_the_place_as_an_output_of_a_job_item(tmp_path: Path) -> None:
@@ -256,6 +258,39 @@ def test_what_is_merged_is_the_same_however_tiles_travelled(data: st.DataObject)
         assert cut.read("results.geojson") == once
 
 
+def test_of_two_chunks_of_one_size_that_of_the_least_name_counts(store: ResultStore) -> None:
+    """The name as text: also where a tile's number has a digit more."""
+    for first, n in ((99_999, 1), (100_000, 2)):
+        told = encode_features({**FEATURE, "properties": {"n": n}})
+        store.write_chunk({(0, first): told, (0, first + 1): told})
+    store.merge([(0, 100_000)], "")
+    assert [f["properties"]["n"] for f in collection(store)["features"]] == [2]
+
+
+@given(st.data())
+def test_which_of_several_results_of_a_tile_counts(data: st.DataObject) -> None:
+    """That of the fewest tiles, then of the least name; whatever the order they were written in."""
+    keys = [(region, tile) for region in range(data.draw(st.integers(1, 3))) for tile in range(6)]
+    some = st.lists(st.sampled_from(keys), unique=True, min_size=1).map(sorted)
+    cut = sorted(data.draw(st.sets(st.integers(1, len(keys) - 1))))
+    chunks = [keys[a:b] for a, b in pairwise([0, *cut, len(keys)])]
+    chunks += data.draw(st.lists(some, max_size=12))
+    with TemporaryDirectory() as folder:
+        store = ResultStore(folder)
+        Path(folder, "tiles").mkdir()
+        for chunk in data.draw(st.permutations(chunks)):
+            told = encode_features({**FEATURE, "properties": {"of": str(chunk)}})
+            store.write_chunk(dict.fromkeys(chunk, told))
+        counts: dict[tuple[int, int], tuple[int, str, Any]] = {}
+        for path in Path(folder, "tiles").iterdir():
+            lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+            for region, tile, [feature] in lines:
+                found = len(lines), path.name, feature
+                counts[region, tile] = min(found, counts.get((region, tile), found))
+        assert store.merge(keys, "") == len(keys)
+        assert collection(store)["features"] == [counts[key][2] for key in keys]
+
+
 def test_of_two_results_of_a_tile_that_of_the_smaller_chunk_counts(store: ResultStore) -> None:
     """A tile that was tried again alone, while the task that was given up on went on."""
     first, second = ({**FEATURE, "properties": {"n": n}} for n in (1, 2))
@@ -285,7 +320,7 @@ def written_by_hand(store: ResultStore, data: bytes) -> str:
             b"\xff",
             b"[0, 0, []]\n[0, 1, []]\n",
         ),
-        *(b'[0, 0, {"a": 1}]\n', b"[0, 0, [1]]\n", b'[0, 0, [{"a": NaN}]]\n', b"[0, 0, null]\n"),
+        *(b"[0, 0, {}]\n", b"[0, 0, [1]]\n", b'[0, 0, [{"a": NaN}]]\n', b"[0, 0, null]\n"),
     ],
     ids=str,
 )
