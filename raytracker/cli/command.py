@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 try:
     import typer
@@ -30,6 +29,7 @@ from ..errors import (
     TableError,
     TableMismatch,
 )
+from .options import Refused, bands_of, if_exists_of, seconds_of, size_of
 
 BAD_USAGE = (
     ImageExists,
@@ -41,6 +41,7 @@ BAD_USAGE = (
     InvalidLayout,
     LedgerError,
     OutputError,
+    Refused,
     ResumeMismatch,
     TableError,
     TableMismatch,
@@ -266,13 +267,13 @@ def run(
     """Run a function over every tile of an image. Ctrl-C cancels the image."""
     with _told():
         cut = {
-            "tile_size": _size("--tile-size", tile_size),
-            "tile_overlap": _size("--tile-overlap", tile_overlap),
-            "region_size": _size("--region-size", region_size),
+            "tile_size": size_of("--tile-size", tile_size),
+            "tile_overlap": size_of("--tile-overlap", tile_overlap),
+            "region_size": size_of("--region-size", region_size),
             "roi": roi,
             "roi_crs": roi_crs.value,
             "edges": edges.value,
-            "bands": None if bands is None else _bands(bands),
+            "bands": None if bands is None else bands_of(bands),
             "skip_empty": skip_empty,
         }
         how: dict[str, Any] = {
@@ -291,7 +292,7 @@ def run(
         try:
             work = Work(**how)
         except ValueError as err:
-            raise _Refused(f"--{err}".replace("_", "-")) from err
+            raise Refused(f"--{err}".replace("_", "-")) from err
         code = run_image(
             image,
             function,
@@ -299,10 +300,10 @@ def run(
             cut=cut,
             work=work,
             image_id=image_id,
-            if_exists=_if_exists(if_exists, resume or redrive),
+            if_exists=if_exists_of(if_exists.value, resume or redrive),
             redrive=redrive,
             output=output,
-            keep_for=_duration("--keep-for", keep_for),
+            keep_for=seconds_of("--keep-for", keep_for),
             as_json=as_json,
             embedded=embedded,
         )
@@ -325,7 +326,7 @@ def status(
         check_image_id(image_id)
         job = JobTable(table).read(image_id)
         if job is None:
-            raise _Refused(f"image {image_id!r} is not in table {table!r}")
+            raise Refused(f"image {image_id!r} is not in table {table!r}")
         if as_json:
             print_json(job)
         else:
@@ -379,51 +380,6 @@ def create(
         )
 
 
-class _Refused(RaytrackerError):
-    """What was asked for cannot be done."""
-
-
-def _if_exists(chosen: IfExists, resume: bool) -> Literal["error", "resume", "restart"]:
-    if resume and chosen is IfExists.restart:
-        raise _Refused("--if-exists restart begins from nothing: it does not go with --resume")
-    return "resume" if resume else chosen.value
-
-
-def _size(option: str, text: str) -> int | tuple[int, int]:
-    """Returns "N", or "W,H" or "WxH", as pixels.
-
-    Raises:
-        InvalidGrid: It is neither; whether the pixels make sense, the grid finds out.
-    """
-    found = re.fullmatch(r"\s*(-?\d+)\s*(?:[x,]\s*(-?\d+)\s*)?", text, re.ASCII | re.IGNORECASE)
-    if found is None:
-        raise InvalidGrid(f"{option} {text!r}: give pixels, as N or WIDTHxHEIGHT")
-    width, height = found.groups()
-    return int(width) if height is None else (int(width), int(height))
-
-
-def _bands(text: str) -> list[int]:
-    """Returns "3,2,1" as numbers of bands; whether the image has them, the grid finds out."""
-    if re.fullmatch(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*", text, re.ASCII) is None:
-        raise InvalidGrid(f"--bands {text!r}: give numbers of bands, such as 3,2,1")
-    return [int(number) for number in text.split(",")]
-
-
-def _duration(option: str, text: str) -> int | None:
-    """Returns "7d", "12h" or "30m" in seconds; None for "forever".
-
-    Raises:
-        _Refused: It is none of these, or nothing.
-    """
-    if text == "forever":
-        return None
-    found = re.fullmatch(r"(\d+)([dhm])", text, re.ASCII)
-    seconds = int(found[1]) * {"d": 86400, "h": 3600, "m": 60}[found[2]] if found else 0
-    if not seconds:
-        raise _Refused(f"{option} {text!r}: give days, hours or minutes (7d, 12h, 30m), or forever")
-    return seconds
-
-
 @contextmanager
 def _told() -> Iterator[None]:
     """Turns what raytracker raises into one line on stderr and an exit status."""
@@ -433,7 +389,7 @@ def _told() -> Iterator[None]:
         from .show import one_line
 
         typer.echo(f"raytracker: {one_line(err)}", err=True)
-        raise typer.Exit(2 if isinstance(err, (_Refused, *BAD_USAGE)) else 1) from err
+        raise typer.Exit(2 if isinstance(err, BAD_USAGE) else 1) from err
     except KeyboardInterrupt as err:
         typer.echo("raytracker: interrupted; nothing was started", err=True)
         raise typer.Exit(130) from err

@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,6 @@ from raytracker import (
     JobTable,
     Progress,
     Work,
-    process_image,
 )
 from raytracker.errors import (
     ImageExists,
@@ -36,43 +34,10 @@ from raytracker.errors import (
 )
 from raytracker.imagery import Tile
 from raytracker.ledger import Layout
-from raytracker.pipeline import ResultStore
 from tests.support.images import make_image
+from tests.support.scenes import BAHAMAS, LANDSAT, outline, results
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
-
-DATA = Path(__file__).parents[2] / "examples" / "data"
-BAHAMAS = DATA / "bahamas.tif"
-LANDSAT = DATA / "landsat7_sf_bay.tif"
-
-
-@pytest.fixture
-def run(job_table: JobTable, tmp_path: Path) -> Callable[..., JobItem]:
-    """`process_image` of the Bahamas in 12 tiles and 4 regions, with an output folder."""
-
-    def run(function: Any, image: Any = BAHAMAS, **arguments: Any) -> JobItem:
-        defaults: dict[str, Any] = {
-            "table": job_table,
-            "tile_size": 256,
-            "region_size": 512,
-            "output": tmp_path / "out",
-        }
-        return process_image(image, function, **defaults | arguments)
-
-    return run
-
-
-def results(folder: Path) -> Any:
-    return json.loads((folder / "out" / "results.geojson").read_text())
-
-
-def outline(_: Any, tile: Tile) -> Any:
-    """One Feature a tile: its edge, and its place."""
-    right, bottom = tile.width, tile.height
-    return tile.feature(
-        [(0, 0), (right, 0), (right, bottom), (0, bottom)],
-        {"place": [tile.row, tile.column], "key": [tile.region, tile.number]},
-    )
 
 
 def test_an_image_becomes_a_job_item_and_results(
@@ -337,69 +302,6 @@ def test_what_a_function_keeps_in_its_globals_stays(
     assert len(workers) == len(set(workers))
 
 
-def test_a_tile_that_takes_too_long_is_an_error(run: Callable[..., JobItem]) -> None:
-    """And it alone."""
-
-    def hang(pixels: Any, tile: Tile) -> None:
-        if (tile.row, tile.column) == (1, 1):
-            time.sleep(60)
-
-    job = run(hang, work=Work(timeout=1, retries=0))
-    assert (job.status, job.region_success, job.region_error) == ("PARTIAL", 3, 1)
-    assert list((job.tracker_errors or {}).values()) == [
-        "TaskTimeout: the task took longer than 1 s"
-    ]
-
-
-def test_a_tile_that_ends_its_process_is_an_error(
-    run: Callable[..., JobItem], tmp_path: Path
-) -> None:
-    """And it alone; what the others gave is there."""
-
-    def die(pixels: Any, tile: Tile) -> Any:
-        if (tile.row, tile.column) == (1, 1):
-            os._exit(1)
-        return outline(pixels, tile)
-
-    job = run(die, tile_size=64, work=Work(retries=1))
-    assert job.region_error == 1
-    places = [tuple(f["properties"]["place"]) for f in results(tmp_path)["features"]]
-    assert (1, 1) not in places
-    assert len(places) == len(set(places)) == 155
-
-
-def test_a_failure_that_goes_is_none(run: Callable[..., JobItem], tmp_path: Path) -> None:
-    """A tile is tried again, as often as is said."""
-    seen = tmp_path / "seen"
-    seen.mkdir()
-
-    def fail_at_first(pixels: Any, tile: Tile) -> Any:
-        mine = seen / f"{tile.row}-{tile.column}"
-        if not mine.exists():
-            mine.touch()
-            raise ConnectionError("try again")
-        return outline(pixels, tile)
-
-    assert run(fail_at_first).status == "SUCCESS"
-    assert len(results(tmp_path)["features"]) == 12
-
-
-@pytest.mark.parametrize(
-    ("how", "told"),
-    [
-        ({"retries": -1}, "retries=-1"),
-        ({"timeout": 0}, "timeout=0"),
-        ({"max_in_flight": 0}, "max_in_flight=0"),
-        ({"tolerated_failure_count": -1}, "tolerated_failure_count=-1"),
-        ({"tolerated_failure_percentage": 101}, "tolerated_failure_percentage=101"),
-    ],
-)
-def test_work_that_cannot_be_is_refused(how: dict[str, Any], told: str) -> None:
-    """By name and value."""
-    with pytest.raises(ValueError, match=told):
-        Work(**how)
-
-
 def test_a_tile_larger_than_the_image(run: Callable[..., JobItem], tmp_path: Path) -> None:
     """Is one clipped tile."""
     assert run(outline, tile_size=5000, tile_overlap=100).region_count == 1
@@ -468,35 +370,3 @@ def test_a_function_that_cannot_run_in_tasks(
     """Told before any task runs."""
     with pytest.raises(TypeError, match=told):
         run(function)
-
-
-# --- the output folder ---
-
-
-class Elsewhere(ResultStore):
-    """A store that is another folder wherever it is sent to: one that nodes don't share."""
-
-    def __reduce__(self) -> Any:
-        return ResultStore, (f"{self.url}-of-the-node",)
-
-
-@pytest.fixture
-def two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one node, as if there were two of them."""
-    nodes = ray.nodes()
-    monkeypatch.setattr(ray, "nodes", lambda: nodes * 2)
-
-
-@pytest.mark.usefixtures("two_nodes")
-def test_a_shared_folder_is_found_to_be_one(tmp_path: Path) -> None:
-    """By a task on each node."""
-    ResultStore(tmp_path / "out").check_shared()
-    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["tiles"]
-
-
-@pytest.mark.usefixtures("two_nodes")
-def test_a_folder_of_one_node_only_is_found_out(tmp_path: Path) -> None:
-    """With the node's address and the cure."""
-    address = ray.nodes()[0]["NodeManagerAddress"]
-    with pytest.raises(OutputError, match=f"not shared with node {address}.*every node mounts"):
-        Elsewhere(tmp_path / "out").check_shared()

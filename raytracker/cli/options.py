@@ -1,0 +1,64 @@
+"""What the options of the command mean, as text."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from ..errors import InvalidGrid, RaytrackerError
+
+IfExists = Literal["error", "resume", "restart"]  # not that of `run`, which brings Ray along
+
+
+class Refused(RaytrackerError):
+    """What was asked for cannot be done."""
+
+
+def if_exists_of(chosen: IfExists, resume: bool) -> IfExists:
+    """Returns what --if-exists and --resume say together.
+
+    Raises:
+        Refused: They contradict each other.
+    """
+    if resume and chosen == "restart":
+        raise Refused("--if-exists restart begins from nothing: it does not go with --resume")
+    return "resume" if resume else chosen
+
+
+def size_of(option: str, text: str) -> int | tuple[int, int]:
+    """Returns "N", or "W,H" or "WxH", as pixels.
+
+    Raises:
+        InvalidGrid: It is neither; whether the pixels make sense, the grid finds out.
+    """
+    found = re.fullmatch(r"\s*(-?\d+)\s*(?:[x,]\s*(-?\d+)\s*)?", text, re.ASCII | re.IGNORECASE)
+    if found is None:
+        raise InvalidGrid(f"{option} {text!r}: give pixels, as N or WIDTHxHEIGHT")
+    width, height = found.groups()
+    return int(width) if height is None else (int(width), int(height))
+
+
+def bands_of(text: str) -> list[int]:
+    """Returns "3,2,1" as numbers of bands; whether the image has them, the grid finds out.
+
+    Raises:
+        InvalidGrid: It is none.
+    """
+    if re.fullmatch(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*", text, re.ASCII) is None:
+        raise InvalidGrid(f"--bands {text!r}: give numbers of bands, such as 3,2,1")
+    return [int(number) for number in text.split(",")]
+
+
+def seconds_of(option: str, text: str) -> int | None:
+    """Returns "7d", "12h" or "30m" in seconds; None for "forever".
+
+    Raises:
+        Refused: It is none of these, or nothing.
+    """
+    if text == "forever":
+        return None
+    found = re.fullmatch(r"(\d+)([dhm])", text, re.ASCII)
+    seconds = int(found[1]) * {"d": 86400, "h": 3600, "m": 60}[found[2]] if found else 0
+    if not seconds:
+        raise Refused(f"{option} {text!r}: give days, hours or minutes (7d, 12h, 30m), or forever")
+    return seconds
