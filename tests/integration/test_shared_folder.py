@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 import ray
 
-from raytracker.errors import (
-    OutputError,
-)
+from raytracker.errors import OutputError
 from raytracker.pipeline import ResultStore
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
