@@ -26,6 +26,10 @@ FORMS = ROOT / "examples" / "ray_forms"
 PAGE = ROOT / "docs" / "ray.md"
 TABLE_HEAD = "| form | example | status | success | error |"
 
+# The process that Ray starts for a client may die at once, before any code of ours has run.
+NO_CLIENT_SERVER = "Starting Ray client server failed"
+CLIENT_ATTEMPTS = 3
+
 Counts = tuple[str, int, int]
 
 
@@ -103,6 +107,9 @@ class Stage(NamedTuple):
             if form.job is not None:
                 line = _submission(form, name, Path(folder))
             ended = run(line, Path(folder), timeout=240, **where)
+            for _ in range(CLIENT_ATTEMPTS - 1):
+                if NO_CLIENT_SERVER in ended.stderr:
+                    ended = run(line, Path(folder), timeout=240, **where)
         assert ended.returncode == 0, f"{name}: {ended.stdout}\n{ended.stderr}"
         ends = [line for line in ended.stdout.splitlines() if _is_end(line)]
         image_id, status, success, error = ends[-1].split()

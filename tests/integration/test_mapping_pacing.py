@@ -188,10 +188,9 @@ def test_a_result_that_is_lost_is_an_error_of_the_consumer(job_table: JobTable) 
     print(tracker.progress().region_success)
     os._exit(0)
     """
-    first, second, third = drive(job_table, code).splitlines()[-3:]
-    assert first == "0 None True"
-    assert second == "1 1000000 None"
-    assert third == "2"
+    printed = drive(job_table, code)
+    own = [line for line in printed.splitlines() if line[:1].isdigit()]  # Ray says things, too
+    assert own == ["0 None True", "1 1000000 None", "2"], printed
 
 
 # --- the end ---
