@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .image_request import ImageRequest
     from .job_table import JobItem, JobTable
     from .ledger import Outcome
-    from .pipeline import Work, process_image
+    from .pipeline import Work, Workers, process_image
     from .progress import Progress
     from .tracker import ImageTracker
 
@@ -30,6 +30,7 @@ __all__ = [
     "RaytrackerError",
     "process_image",
     "Work",
+    "Workers",
 ]
 
 _HOME = {
@@ -42,6 +43,7 @@ _HOME = {
     "RaytrackerError": "errors",
     "process_image": "pipeline",
     "Work": "pipeline",
+    "Workers": "pipeline",
 }
 
 

@@ -168,4 +168,12 @@ class OutputError(RaytrackerError):
 
 
 class InvalidFunction(RaytrackerError, ValueError):
-    """MODULE:FUNCTION does not import, or is not a function."""
+    """What is given as a function is none, or does not do what a function is to do."""
+
+
+class ModelFailed(RaytrackerError):
+    """No worker could make the model."""
+
+
+class CannotBePlaced(RaytrackerError):
+    """No node has what a task or a worker asks for, and no autoscaler will bring one."""

@@ -26,7 +26,10 @@ class Progress:
         eta_seconds: Seconds until all are settled at this rate; None where it cannot be told.
         status: STARTED, IN_PROGRESS, SUCCESS, PARTIAL, FAILED, CANCELLED, as `JobItem.status`.
         ended_early: CANCELLED or STOPPED (more tasks failed than were tolerated), or None.
-        trouble: Why nothing becomes durable at present, where that will not heal by itself.
+        trouble: Why nothing becomes durable, or goes on, at present, where that will not heal by
+            itself.
+        busy: The part of the time of workers, or tasks, in which the function or model computed, 0
+            to 1, from what this process was told of chunks of tiles; None: of none.
     """
 
     region_count: int
@@ -43,6 +46,7 @@ class Progress:
     status: str
     ended_early: str | None = None
     trouble: str | None = None
+    busy: float | None = None
 
     @classmethod
     def of(

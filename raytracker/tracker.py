@@ -16,7 +16,16 @@ from .errors import RaytrackerError
 from .image_request import ImageRequest
 from .job_table import KEEP_SECONDS, JobItem, JobTable, ledger_of
 from .ledger import Layout
-from .mapping import ChunkFunction, Given, Results, Tolerance, attempt, map_chunks, map_items
+from .mapping import (
+    ChunkFunction,
+    Given,
+    Results,
+    Tolerance,
+    WorkerPool,
+    attempt,
+    map_chunks,
+    map_items,
+)
 from .run import (
     Begun,
     How,
@@ -231,8 +240,10 @@ class ImageTracker(Teller):
         self,
         function: ChunkFunction,
         *,
+        workers: WorkerPool | None = None,
         options: Mapping[str, Any] | None = None,
         retries: int = 2,
+        grain: int = 1,
         max_in_flight: int | None = None,
         tolerated_failure_count: int | None = None,
         tolerated_failure_percentage: float | None = None,
@@ -245,11 +256,15 @@ class ImageTracker(Teller):
         tile's first want of memory. Ray's own retries are off.
 
         Args:
-            function: Called in tasks as `function([(region, tile), ...])`; returns a mapping with
-                the reason of each that failed, {} if none did. What it raises is the reason of all.
+            function: Called in tasks as `function([(region, tile), ...])`, or in workers as
+                `function(model, [...])`; returns a mapping with the reason of each that failed, {}
+                if none did, or a `Worked`. What it raises is the reason of all; InvalidFunction
+                ends the map.
+            workers: What works through them; None: Ray tasks.
             options: Of the tasks, as `ray.remote` takes them, such as `num_cpus` and `resources`.
             retries: How often a tile is tried again that fails, or dies with its process alone.
-            max_in_flight: As for `map_unordered`, in chunks.
+            grain: So many tiles a chunk, or a multiple.
+            max_in_flight: As for `map_unordered`, in chunks; workers have two each.
             tolerated_failure_count: As for `map_unordered`, in tiles.
             tolerated_failure_percentage: As for `map_unordered`.
 
@@ -260,12 +275,16 @@ class ImageTracker(Teller):
             TypeError: The function cannot be pickled.
             ValueError: A limit is out of its range, or the function too large.
             JobStopped: More failed than is tolerated.
+            ModelFailed: No worker has a model.
+            InvalidFunction: What the function raised.
         """
         return map_chunks(
             self._run,
             function,
+            workers=workers,
             options=options or {},
             retries=retries,
+            grain=grain,
             max_in_flight=max_in_flight,
             tolerance=Tolerance(tolerated_failure_count, tolerated_failure_percentage),
         )

@@ -29,7 +29,7 @@ from ..errors import (
     TableError,
     TableMismatch,
 )
-from .options import Refused, bands_of, if_exists_of, seconds_of, size_of
+from .options import Refused, bands_of, concurrency_of, if_exists_of, seconds_of, size_of
 
 BAD_USAGE = (
     ImageExists,
@@ -156,7 +156,7 @@ def run(
         typer.Argument(
             metavar="MODULE:FUNCTION",
             help="What to run on each tile, as function(pixels, tile): of a module that imports "
-            "from here, or FILE.py:FUNCTION.",
+            "from here, or FILE.py:FUNCTION. Or a class, of which each worker makes one model.",
         ),
     ],
     table: TableName,
@@ -239,13 +239,24 @@ def run(
     tolerated_failure_percentage: Annotated[
         float | None, typer.Option(metavar="P", help="The same, in percent of its tiles.")
     ] = None,
-    max_in_flight: Annotated[
+    batch_size: Annotated[
         int | None,
         typer.Option(
-            metavar="N",
-            help="How many chunks of tiles are submitted and not finished, at most.",
-            show_default="four for each CPU",
+            metavar="N", help="Call the function with so many tiles at a time: (pixels[N], tiles)."
         ),
+    ] = None,
+    concurrency: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|LEAST:MOST",
+            help="For a model, a class, how many workers hold one; for a function, how many chunks "
+            "of tiles are submitted and not finished.",
+            show_default="1 to as many as the nodes hold; four for each CPU",
+        ),
+    ] = None,
+    constructor_arg: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="What a model is made with; give it for each argument."),
     ] = None,
     keep_for: Annotated[
         str,
@@ -276,6 +287,8 @@ def run(
             "bands": None if bands is None else bands_of(bands),
             "skip_empty": skip_empty,
         }
+        if batch_size is not None and batch_size < 1:
+            raise Refused(f"--batch-size {batch_size}: it is at least 1")
         how: dict[str, Any] = {
             "num_cpus": num_cpus,
             "num_gpus": num_gpus,
@@ -284,7 +297,8 @@ def run(
             "timeout": timeout,
             "tolerated_failure_count": tolerated_failure_count,
             "tolerated_failure_percentage": tolerated_failure_percentage,
-            "max_in_flight": max_in_flight,
+            "concurrency": None if concurrency is None else concurrency_of(concurrency),
+            "fn_constructor_args": tuple(constructor_arg or ()),
         }
         from ..pipeline import Work
         from .run import run_image
@@ -298,6 +312,7 @@ def run(
             function,
             table_name=table,
             cut=cut,
+            batch_size=batch_size,
             work=work,
             image_id=image_id,
             if_exists=if_exists_of(if_exists.value, resume or redrive),

@@ -49,6 +49,19 @@ def bands_of(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
+def concurrency_of(text: str) -> int | tuple[int, int]:
+    """Returns "N", or "LEAST:MOST", as numbers.
+
+    Raises:
+        Refused: It is neither.
+    """
+    found = re.fullmatch(r"\s*(\d{1,6})\s*(?::\s*(\d{1,6})\s*)?", text, re.ASCII)
+    if found is None:
+        raise Refused(f"--concurrency {text!r}: give a number, or LEAST:MOST, such as 1:8")
+    least, most = found.groups()
+    return int(least) if most is None else (int(least), int(most))
+
+
 def seconds_of(option: str, text: str) -> int | None:
     """Returns "7d", "12h" or "30m" in seconds; None for "forever".
 

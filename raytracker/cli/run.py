@@ -19,7 +19,7 @@ from ..errors import ImageExists, JobCancelled, RayNotInitialized, RaytrackerErr
 from ..imagery import Grid, describe, plan
 from ..job_table import JobItem, JobTable, check_image_id, ledger_of
 from ..local import EmbeddedDynamoDB
-from ..pipeline import RESULTS, ResultStore, Work, process_image
+from ..pipeline import RESULTS, ResultStore, Work, process_image, workers_of
 from ..run import IfExists
 from ..tracker import ImageTracker
 from .function import load_function
@@ -40,6 +40,7 @@ def run_image(
     *,
     table_name: str,
     cut: Mapping[str, Any],
+    batch_size: int | None,
     work: Work,
     image_id: str | None,
     if_exists: IfExists,
@@ -57,6 +58,7 @@ def run_image(
     # What a module prints when it is imported must not get between the job and its reader.
     with redirect_stdout(sys.stderr), ExitStack() as stack:
         call = load_function(function)
+        workers_of(call, work)  # which refuses what is none
         info = describe(image)
         grid = plan(info, **cut)
         image_id = info.url if image_id is None else image_id
@@ -87,6 +89,7 @@ def run_image(
             redrive=redrive,
             output=output,
             keep_for=keep_for,
+            batch_size=batch_size,
             work=work,
             on_progress=display.update,
             **cut,
@@ -102,7 +105,7 @@ def run_image(
         if as_json:
             print_json(job)
         else:
-            print_summary(job, files)
+            print_summary(job, files, display.busy)
     return code
 
 

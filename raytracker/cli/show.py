@@ -41,6 +41,8 @@ class Display:
             redirect_stderr=False,
         )
         self._task = self._bar.add_task("", total=None, counts="")
+        self._trouble: str | None = None
+        self.busy: float | None = None  # as in `Progress`, the last that was known
 
     def __enter__(self) -> Display:
         self._bar.start()
@@ -67,7 +69,11 @@ class Display:
         self._bar.update(self._task, description=what)
 
     def update(self, progress: Progress) -> None:
-        """Shows how far the image has come, on the bar."""
+        """Shows how far the image has come, on the bar; and what keeps it, once."""
+        if progress.trouble is not None and progress.trouble != self._trouble:
+            self.say(progress.trouble)
+        self._trouble = progress.trouble
+        self.busy = progress.busy
         counts = Text(f"{progress.tile_success}/{progress.tile_count} tiles")
         if progress.tile_error:
             counts.append(f"  {progress.tile_error} failed", style="bold red")
@@ -96,9 +102,12 @@ def print_status(job: JobItem) -> None:
     _print([("image", job.image_id), ("status", job.status), *_rows(job)])
 
 
-def print_summary(job: JobItem, files: dict[str, str]) -> None:
-    """Prints to stdout how a job ended, and where its files are."""
-    _print([("image", job.image_id), ("status", job.status), *_rows(job), *files.items()])
+def print_summary(job: JobItem, files: dict[str, str], busy: float | None) -> None:
+    """Prints to stdout how a job ended, how busy its work was, and where its files are."""
+    rows = [("image", job.image_id), ("status", job.status), *_rows(job)]
+    if busy is not None:
+        rows.append(("busy", f"{busy:.0%} of the time of its workers went into {job.model_name}"))
+    _print([*rows, *files.items()])
 
 
 def print_cost(cost: Cost, *, as_json: bool) -> None:

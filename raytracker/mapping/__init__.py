@@ -1,16 +1,19 @@
 """Work in bounded number, and what became of it: `map_unordered`, and tiles in chunks."""
 
 from . import attempt
-from .chunks import ChunkFunction
+from .chunks import ChunkFunction, Worked
 from .mapper import Results, map_chunks, map_items
 from .policy import TimeLimit, Tolerance
 from .task import Given
+from .workers import WorkerPool
 
 __all__ = [
     "map_items",
     "map_chunks",
     "Given",
     "ChunkFunction",
+    "Worked",
+    "WorkerPool",
     "Results",
     "TimeLimit",
     "Tolerance",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import queue
+import time
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Protocol
 
 import ray
+
+IDLE_SECONDS = 0.05
 
 
 class Answers(Protocol):
@@ -70,7 +73,8 @@ class Waited(Answers):
     def get(self, seconds: float) -> dict[Any, Any]:
         """As in `Answers`."""
         expected = list(self._expected)
-        if not expected:
+        if not expected:  # what is to come needs a moment
+            time.sleep(min(seconds, IDLE_SECONDS))
             return {}
         # What tasks told is small and comes with their end; their results stay where they are.
         ready, _ = ray.wait(expected, timeout=seconds, fetch_local=False)

@@ -1,7 +1,8 @@
 """Which tiles go next, together, and what becomes of those that came back: without Ray, or a clock.
 
-A chunk is how tiles travel, nothing more. What fails in one is tried again alone; a chunk whose
-process died is halved until the tile at fault is alone, and only then does the death count.
+A chunk is how tiles travel, nothing more. What fails in one is tried again alone. Whatever was with
+a process when that died is suspect: it is halved until the tile at fault is alone, and only then
+does the death count.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Chunk:
 
     Attributes:
         tiles: Their numbers.
-        is_suspect: Whether it, or what it is a half of, was under way when its process died.
+        is_suspect: Whether it, or what it is a half of, was with a process that died; such a one
+            goes with nothing beside it.
         losses: How often it was lost with its node.
         was_spared: Whether it was lost for want of memory, and got another chance.
     """
@@ -70,6 +72,7 @@ class Dispatch:
         count: How many there are.
         workers: How many chunks are worked through at a time, about; may be set anew.
         retries: How often a tile that failed, or whose process died, is tried again.
+        grain: So many tiles a chunk, or a multiple, but for the last ones.
         most: So many tiles a chunk, at most.
     """
 
@@ -77,9 +80,11 @@ class Dispatch:
     count: int
     workers: int = 1
     retries: int = 0
+    grain: int = 1
     most: int = MAX_TILES
     _fresh: Iterator[int] = field(init=False)
     _again: deque[Chunk] = field(init=False, default_factory=deque)
+    _suspects: deque[Chunk] = field(init=False, default_factory=deque)
     _later: list[tuple[float, int, Chunk]] = field(init=False, default_factory=list)
     _under_way: set[Chunk] = field(init=False, default_factory=set)
     _failures: dict[int, int] = field(init=False, default_factory=dict)  # by tile
@@ -92,15 +97,19 @@ class Dispatch:
 
     # --- what goes ---
 
-    def next(self, now: float) -> Chunk | None:
+    def next(self, now: float, *, suspect: bool | None = None) -> Chunk | None:
         """Returns what goes next; None where there is nothing at present.
 
         Args:
             now: Seconds that never go back.
+            suspect: Whether it is to be a suspect; None: either.
         """
-        while self._later and self._later[0][0] <= now:
-            self._again.append(heapq.heappop(self._later)[2])
-        if self._again:
+        self._take_due(now)
+        if self._suspects and suspect is not False:
+            chunk = self._suspects.popleft()
+        elif suspect:
+            return None
+        elif self._again:
             chunk = self._again.popleft()
         else:
             tiles = tuple(islice(self._fresh, self._size()))
@@ -112,6 +121,24 @@ class Dispatch:
         self._under_way.add(chunk)
         return chunk
 
+    def kinds(self, now: float) -> list[bool]:
+        """Returns whether what is to go is suspect: [True, False] where there is both."""
+        self._take_due(now)
+        return [True] * bool(self._suspects) + [False] * bool(self._again or self.count)
+
+    def _take_due(self, now: float) -> None:
+        while self._later and self._later[0][0] <= now:
+            self._queue(heapq.heappop(self._later)[2])
+
+    def _queue(self, chunk: Chunk) -> None:
+        (self._suspects if chunk.is_suspect else self._again).append(chunk)
+
+    @property
+    def waiting(self) -> int:
+        """How many tiles wait to go, about."""
+        again = (*self._again, *self._suspects, *(chunk for _, _, chunk in self._later))
+        return self.count + sum(len(chunk.tiles) for chunk in again)
+
     @property
     def due(self) -> float | None:
         """When something is to go that waits now, in the seconds of `next`; None: nothing does."""
@@ -120,17 +147,18 @@ class Dispatch:
     @property
     def is_over(self) -> bool:
         """Whether every tile is settled; known once `next` had nothing more."""
-        return not (self.count or self._again or self._later or self._under_way)
+        return not (self.waiting or self._under_way)
 
     def _size(self) -> int:
         """Returns how many tiles the next chunk has."""
         if self._seconds is None:
-            return 1
+            return self.grain
         target = max(TARGET_SECONDS, self.workers / MAX_CHUNKS_PER_SECOND)
         wanted = int(target / self._seconds) if self._seconds * MAX_TILES > target else MAX_TILES
         # Near the end they shrink, so that no worker waits long for another.
         share = -(-self.count // (2 * self.workers))
-        return max(1, min(wanted, GROWTH * self._longest, share, self.most))
+        size = min(wanted, GROWTH * self._longest, share, self.most)
+        return max(self.grain, size - size % self.grain)
 
     # --- what came back ---
 
@@ -170,9 +198,11 @@ class Dispatch:
         elif len(chunk.tiles) > 1:
             middle = len(chunk.tiles) // 2
             for half in (chunk.tiles[:middle], chunk.tiles[middle:]):
-                self._again.append(Chunk(half, is_suspect=True))
+                self._queue(Chunk(half, is_suspect=True))
         elif loss is Loss.MEMORY and not chunk.was_spared:
             self._wait(replace(chunk, is_suspect=True, was_spared=True), now + PAUSE_SECONDS)
+        elif not chunk.is_suspect:
+            self._queue(replace(chunk, is_suspect=True))  # it may not have been alone
         else:
             return self._failed(chunk.tiles[0], reason, is_suspect=True)
         return []
@@ -183,7 +213,7 @@ class Dispatch:
             self._failures.pop(tile, None)
             return [Settled(tile, reason)]
         self._failures[tile] = failures
-        self._again.append(Chunk((tile,), is_suspect))
+        self._queue(Chunk((tile,), is_suspect))
         return []
 
     def _wait(self, chunk: Chunk, until: float) -> None:

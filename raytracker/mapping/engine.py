@@ -12,9 +12,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from math import inf
 from typing import Any
-
-import ray
 
 from ..errors import JobStopped, RayNotInitialized
 from ..ledger import Ledger, Span
@@ -39,14 +38,14 @@ class Engine:
     Args:
         run: The run whose tiles they are for.
         source: Where tasks come from, and what their answers mean.
-        bound: How many tasks may be submitted and not finished.
+        bound: How many tasks may be submitted and not finished; None: the source says so.
         tolerance: How much may fail.
 
     Attributes:
         finished: What has finished, in that order; at the end None, or what ended it early.
     """
 
-    def __init__(self, run: Run, source: Source, bound: Bound, tolerance: Tolerance) -> None:
+    def __init__(self, run: Run, source: Source, bound: Bound | None, tolerance: Tolerance) -> None:
         self.finished: queue.SimpleQueue[Finished | BaseException | None] = queue.SimpleQueue()
         self._run = run
         self._source = source
@@ -61,12 +60,18 @@ class Engine:
         self._more = True  # items may come
         self._items_error: BaseException | None = None
         self._pumping = threading.Lock()  # several threads of a worker may wait
+        source.wake = self._freed.set
         run.maps.append(self)
 
     @property
     def under_way(self) -> bool:
         """Whether anything is still to come."""
         return not self._ended
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing goes on at present, or None."""
+        return self._source.trouble
 
     @property
     def in_flight(self) -> int:
@@ -80,6 +85,7 @@ class Engine:
                 return
             self._ended = True
         self._run.maps.remove(self)
+        self._source.close()
         self._freed.set()
         self._answers.wake()
         self.finished.put(error)
@@ -87,21 +93,27 @@ class Engine:
     def cancel(self) -> None:
         """Cancels what is left of an ended one; ends the workers of what does not come to Python.
 
-        That may take some seconds, but no longer than the connection.
+        That takes as long as they do, but no longer than the connection.
         """
         with suppress(RayNotInitialized):
-            for force in (False, True):
+            for seconds in (GRACE_SECONDS, inf):
                 with self._connected():
-                    for told in self._in_flight:
-                        ray.cancel(told, force=force)
-                deadline = time.monotonic() + GRACE_SECONDS
-                while self._in_flight and time.monotonic() < deadline:
+                    for told, (item, _) in self._in_flight.items():
+                        self._source.cancel(item, told, force=seconds == inf)
+                deadline = time.monotonic() + seconds
+                while self._awaited and time.monotonic() < deadline:
                     ended = self._answers.get(LEAVE_POLL_SECONDS)
                     with self._connected():
                         for told, answer in ended.items():
-                            _, result = self._in_flight.pop(told)
+                            item, result = self._in_flight.pop(told)
+                            self._source.left(item, answer)
                             if isinstance(answer, BaseException) and result is not None:
                                 look_at(result)
+
+    @property
+    def _awaited(self) -> bool:
+        """Whether there are answers that must be seen, also when nothing more is wanted."""
+        return any(self._source.is_awaited(item) for item, _ in list(self._in_flight.values()))
 
     def pump(self, seconds: float) -> None:
         """Submits what may be, and takes what has finished; waits so long for that, at most."""
@@ -132,7 +144,7 @@ class Engine:
         return self._more and not self._ended
 
     def _has_room(self) -> bool:
-        return self.in_flight < self._bound.now()
+        return self._bound is None or self.in_flight < self._bound.now()
 
     def _submit(self) -> bool:
         """Draws an item and submits its task; returns whether there was one."""
@@ -177,7 +189,7 @@ class Engine:
                 spans = self._take(ready)
             if self._failures.are_too_many(spans):
                 raise self._stopped()
-            if not (self._more or self._in_flight):
+            if not (self._more or self._awaited):
                 self.end(self._items_error)
         except Exception as err:
             self.end(err)
@@ -195,7 +207,8 @@ class Engine:
             verdict = self._source.judge(item, answer, result)
             spans += verdict.spans
             reasons.update(verdict.reasons)
-            finished.append(verdict.finished)
+            if verdict.finished is not None:
+                finished.append(verdict.finished)
             self._failures.of_tiles |= verdict.of_tiles
         try:
             if spans:
@@ -211,8 +224,8 @@ class Engine:
     def _stopped(self) -> JobStopped:
         """Ends the job as it stands, durably; returns what the consumer is told."""
         with self._connected():
-            for told in list(self._in_flight):
-                ray.cancel(told)
+            for told, (item, _) in list(self._in_flight.items()):
+                self._source.cancel(item, told, force=False)
         end_early(self._run, "STOPPED", STOP_SECONDS)
         return self._failures.stopped()
 

@@ -13,14 +13,16 @@ import ray
 from ray.exceptions import RayError
 
 from ..errors import RayNotInitialized
-from ..ray_runtime import cluster, holding_connection, in_worker
+from ..ray_runtime import check_sendable, cluster, holding_connection, in_worker
 from ..run import Run
-from .chunks import Chunked, ChunkFunction
+from .chunks import Chunked, ChunkFunction, reporting
 from .engine import Engine
+from .executors import Executor, Tasks
 from .failure import cause_of
 from .policy import Bound, TimeLimit, Tolerance
 from .source import Finished, Source
 from .task import Given, Key, Mapped, Task
+from .workers import OfImage, WorkerPool
 
 POLL_SECONDS = 0.1
 
@@ -45,26 +47,30 @@ def map_chunks(
     run: Run,
     function: ChunkFunction,
     *,
+    workers: WorkerPool | None,
     options: Mapping[str, Any],
     retries: int,
+    grain: int,
     max_in_flight: int | None,
     tolerance: Tolerance,
 ) -> Results:
     """Maps the pending tiles in chunks; see `ImageTracker.map_chunks`."""
     if retries < 0:
         raise ValueError(f"retries={retries}: it is at least 0")
-    bound = Bound(max_in_flight, _cpus)
+    if grain < 1:
+        raise ValueError(f"grain={grain}: it is at least 1")
+    work_through = reporting(run, function)
+    check_sendable(work_through)
+    executor: Executor
+    bound = None
+    if workers is not None:
+        executor = OfImage(workers, work_through)
+    else:
+        bound = Bound(max_in_flight, _cpus)
+        executor = Tasks(work_through, options, bound)
     outcomes = run.ledger().tile_outcomes()
     tiles = (tile for tile, outcome in enumerate(outcomes) if not outcome)
-    source = Chunked(
-        run,
-        function,
-        tiles,
-        outcomes.count(0),
-        options=options,
-        retries=retries,
-        workers=lambda: bound.at_a_time,
-    )
+    source = Chunked(run, executor, tiles, outcomes.count(0), retries=retries, grain=grain)
     return Results(run, source, bound, tolerance)
 
 
@@ -84,7 +90,7 @@ class Results(Iterator[Result]):
 
     _closed = True  # until there is something to close
 
-    def __init__(self, run: Run, source: Source, bound: Bound, tolerance: Tolerance) -> None:
+    def __init__(self, run: Run, source: Source, bound: Bound | None, tolerance: Tolerance) -> None:
         self._cluster = cluster()
         self._engine = engine = Engine(run, source, bound, tolerance)
         self._finished = engine.finished

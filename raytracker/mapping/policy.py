@@ -77,6 +77,10 @@ class TimeLimit:
         if self.seconds is not None and not self.seconds > 0:
             raise ValueError(f"timeout={self.seconds}: it is more than 0 seconds")
 
+    def times(self, count: int) -> TimeLimit:
+        """Returns the limit of so many, one after another."""
+        return self if self.seconds is None else TimeLimit(self.seconds * count)
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Raises TaskTimeout in the block when it takes longer.

@@ -111,6 +111,7 @@ class Mapped(Source):
     """
 
     def __init__(self, run: Run, task: Task, items: Iterable[Given]) -> None:
+        super().__init__()
         self._layout = run.layout
         self._items: Iterator[Given] = iter(items)
         self._task = task

@@ -3,10 +3,13 @@
 from .process import process_image
 from .store import RESULTS, ResultStore
 from .work import Work
+from .workers import Workers, workers_of
 
 __all__ = [
     "RESULTS",
     "ResultStore",
     "Work",
+    "Workers",
     "process_image",
+    "workers_of",
 ]

@@ -7,24 +7,26 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, cast
 
-from ..errors import OutputError
+from ..errors import InvalidFunction, OutputError
 from ..image_request import ImageRequest
-from ..imagery import Edges, Grid, ImageInfo, Size, Tile, describe, plan
+from ..imagery import Edges, Grid, ImageInfo, Size, describe, plan
 from ..job_table import KEEP_SECONDS, JobItem, JobTable, check_image_id, ledger_of
 from ..ledger import RETURNED, SUCCESS
-from ..mapping import TimeLimit
+from ..mapping import Results, TimeLimit
 from ..progress import Progress
-from ..ray_runtime import check_connected, check_sendable
+from ..ray_runtime import check_connected
 from ..run import IfExists, job_table, patiently
 from ..tracker import ImageTracker
 from .store import ResultStore
 from .work import Work
 from .worker import Worker
+from .workers import Workers, workers_of
 
 TILE_SIZE = 512
 PROGRESS_SECONDS = 0.2
@@ -34,7 +36,7 @@ PIXEL_COORDINATES = "pixels (column, row)"
 
 def process_image(
     image: str | os.PathLike[str] | ImageRequest,
-    function: Callable[[Any, Tile], Any],
+    function: Callable[[Any, Any], Any] | type[Any] | Workers,
     *,
     table: JobTable | str,
     image_id: str | None = None,
@@ -46,6 +48,7 @@ def process_image(
     edges: Edges = "clip",
     bands: Sequence[int] | None = None,
     skip_empty: bool = False,
+    batch_size: int | None = None,
     image_read_role: str | None = None,
     output: str | os.PathLike[str] | None = None,
     if_exists: IfExists = "error",
@@ -68,7 +71,9 @@ def process_image(
             results go is `output`.
         function: Called as `function(pixels, tile)` with an array of (bands, rows, columns) and
             the `Tile` that says where it lies. It returns GeoJSON Features (`tile.feature` makes
-            them), a FeatureCollection, or None. Ray must be able to pickle it.
+            them), a FeatureCollection, or None. Ray must be able to pickle it. Or a model: a class,
+            made once in each worker, whose objects are called likewise; or `Workers` of one, which
+            stay from image to image.
         table: The job table, or its name.
         image_id: The key in the table; None: the URL, or the absolute path of a local file.
         tile_size: In pixels, one number or (width, height); None: 512.
@@ -85,6 +90,9 @@ def process_image(
             [3, 2, 1]; None: all.
         skip_empty: Whether tiles without a valid pixel, see `Tile.mask`, are successes without a
             call of the function.
+        batch_size: The function is called with so many tiles, at most, whose arrays have one shape:
+            as `function(pixels, tiles)` with an array of (tiles, bands, rows, columns), and returns
+            a list with a result for each. None: with one, as above.
         image_read_role: The ARN of a role to assume for reading the image from S3.
         output: A folder that every node sees, or `s3://bucket/prefix`: takes `results.geojson`,
             the Features of all tiles that succeeded, `job.json`, the job item, and a folder with
@@ -96,7 +104,7 @@ def process_image(
         flush_interval: Seconds between writes to the table, at least.
         keep_for: Seconds, or a timedelta, that the item is kept after the last sign of life of the
             run; None: for ever.
-        work: How the tiles are run; nothing in it changes what comes out. None: `Work()`.
+        work: How the tiles are run. None: `Work()`, or that of the workers.
         on_progress: Called in the driver about every 0.2 s while tiles finish, and at the end.
 
     Returns:
@@ -108,14 +116,21 @@ def process_image(
             the image.
         OutputError: The output cannot be written, or not from every node; or a resume has another
             than the run had from its start.
+        InvalidFunction: The function is none, or does not return a result for each of a batch.
+        ModelFailed: No worker could make the model; nothing has been counted for that, and a resume
+            goes on.
+        CannotBePlaced: No node has what `work` asks for, and there is no autoscaler; likewise.
         RayNotInitialized: This process is not connected to a Ray cluster.
         ImageExists, InvalidLayout, InvalidImageId, ResumeMismatch, TableError, TableUnavailable:
             As `ImageTracker.start`; nothing has been processed.
         JobStopped: More tiles failed than `work` tolerates.
         JobCancelled, TrackerSuperseded, JobVanished: What ended this run.
     """
-    _check(function)
-    work = work or Work()
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        raise InvalidFunction(f"batch_size={batch_size!r}: it is a number of tiles, at least 1")
+    workers = workers_of(function, work)
+    check_connected()
+    work = work or (Work() if workers is None else workers.work)
     job = JobItem(image_id="", job_id=str(uuid.uuid4()), model_name=_name(function))
     if isinstance(image, ImageRequest):
         job = JobItem.from_image_request(image)
@@ -154,7 +169,21 @@ def process_image(
         keep_for=keep_for,
         grid=grid.to_dict(),
     ) as tracker:
-        _map(tracker, Worker(function, grid, TimeLimit(work.timeout), store), work, on_progress)
+        with ExitStack() as stack:
+            if workers is not None and workers is not function:
+                stack.enter_context(workers)
+            worker = Worker(grid, TimeLimit(work.timeout), store, batch_size)
+            results = tracker.map_chunks(
+                worker if workers else partial(worker, cast("Callable[..., Any]", function)),
+                workers=None if workers is None else workers.pool,
+                options=work.ray_options,
+                retries=work.retries,
+                grain=batch_size or 1,
+                max_in_flight=None if workers is not None else work.range[1],
+                tolerated_failure_count=work.tolerated_failure_count,
+                tolerated_failure_percentage=work.tolerated_failure_percentage,
+            )
+            _consume(results, tracker, on_progress)
         ended = tracker.wait()
         if store is not None:
             coordinates = PIXEL_COORDINATES if info.crs is None else LONLAT_COORDINATES
@@ -165,20 +194,9 @@ def process_image(
     return ended
 
 
-def _check(function: Any) -> None:
-    """Refuses arguments that nothing else looks at before the first task."""
-    if hasattr(function, "remote"):
-        raise TypeError(
-            f"{function!r} is a remote function: give the plain one, Ray comes by itself"
-        )
-    if not callable(function):
-        raise TypeError(f"function={function!r}: give a callable that takes (pixels, tile)")
-    check_connected()
-    check_sendable(function)  # with the image's item written, it would be too late
-
-
 def _name(function: Any) -> str:
-    return str(getattr(function, "__name__", type(function).__name__))
+    named = function.model if isinstance(function, Workers) else function
+    return str(getattr(named, "__name__", type(named).__name__))
 
 
 def _filled(job: JobItem, image_id: str, info: ImageInfo, grid: Grid) -> JobItem:
@@ -238,22 +256,11 @@ def _result_sinks(job: JobItem) -> list[dict[str, Any]]:
     return [sink for sink in sinks if isinstance(sink, dict) and "tiles" in sink]
 
 
-def _map(
-    tracker: ImageTracker,
-    worker: Worker,
-    work: Work,
-    on_progress: Callable[[Progress], object] | None,
+def _consume(
+    results: Results, tracker: ImageTracker, on_progress: Callable[[Progress], object] | None
 ) -> None:
-    """Runs the pending tiles."""
+    """Waits until all tiles have run."""
     next_time = 0.0
-    results = tracker.map_chunks(
-        worker,
-        options=work.ray_options,
-        retries=work.retries,
-        max_in_flight=work.max_in_flight,
-        tolerated_failure_count=work.tolerated_failure_count,
-        tolerated_failure_percentage=work.tolerated_failure_percentage,
-    )
     # Closed at once on an exception: its traceback would keep the tasks coming.
     with closing(results):
         for _ in results:

@@ -1,9 +1,9 @@
-"""How the tiles of an image are run: nothing in it changes what comes out."""
+"""How the tiles of an image are run: where, how often and how long, and what makes a model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..mapping import TimeLimit, Tolerance
@@ -11,30 +11,43 @@ from ..mapping import TimeLimit, Tolerance
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """How the tiles of an image are run; nothing in it changes what comes out.
+    """How the tiles of an image are run, in tasks or by workers; the same for all images.
+
+    What is of one image, or shapes what a function is given and gives, stands beside it.
 
     Attributes:
-        num_cpus: CPUs of each task, as `ray.remote` takes them, and so are the next five; None:
-            Ray's default, 1.
-        num_gpus: GPUs of each task. Ray ends the process of a task with GPUs after each call.
-        memory: Bytes of each task.
-        resources: Custom resources of each task, by name.
-        runtime_env: The environment of the tasks.
+        fn_constructor_args: What a model, a class, is made with, once in each worker. They travel
+            as arguments of a Ray call: references among them are resolved. They are not in the job
+            item, and may hold secrets.
+        fn_constructor_kwargs: The same, by name.
+        concurrency: For a model, how many workers there are, or (least, most): more are made while
+            chunks wait and nodes have room. None: from 1 to as many as the nodes hold. For a
+            function, how many chunks are submitted and not finished, at most. None: four for
+            each CPU of the cluster.
+        num_cpus: CPUs of each task or worker, as `ray.remote` takes them, and so are the next five;
+            None: 1.
+        num_gpus: GPUs of each. Ray ends the process of a task with GPUs after each call, not that
+            of a worker.
+        memory: Bytes of each.
+        resources: Custom resources of each, by name.
+        runtime_env: The environment of each.
         scheduling_strategy: Where they are put.
         retries: How often a tile is tried again, alone, that fails or whose process dies. What is
             lost with its node is tried again in any case.
-        timeout: Seconds that a tile may take, each time; then it has failed. A call into C that
-            does not come back five seconds later is ended with its process.
+        timeout: Seconds that a tile may take, each time; then it has failed. A batch may take as
+            much for each of its tiles. A call into C that does not come back five seconds later is
+            ended with its process.
         tolerated_failure_count: When more tiles than so many have failed, those of earlier runs
             included, the job is stopped as it stands.
         tolerated_failure_percentage: The same, in percent of the image's tiles.
-        max_in_flight: How many chunks of tiles are submitted and not finished, at most; None:
-            four for each CPU of the cluster.
 
     Raises:
         ValueError: One is out of its range; the text names it.
     """
 
+    fn_constructor_args: Sequence[Any] = ()
+    fn_constructor_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    concurrency: int | tuple[int, int] | None = None
     num_cpus: float | None = None
     num_gpus: float | None = None
     memory: float | None = None
@@ -45,19 +58,44 @@ class Work:
     timeout: float | None = None
     tolerated_failure_count: int | None = None
     tolerated_failure_percentage: float | None = None
-    max_in_flight: int | None = None
 
     def __post_init__(self) -> None:
         if self.retries < 0:
             raise ValueError(f"retries={self.retries}: it is at least 0")
-        if self.max_in_flight is not None and self.max_in_flight < 1:
-            raise ValueError(f"max_in_flight={self.max_in_flight}: it is at least 1")
+        if isinstance(self.fn_constructor_args, str):
+            raise ValueError(
+                f"fn_constructor_args={self.fn_constructor_args!r}: give a tuple, such as "
+                f"({self.fn_constructor_args!r},)"
+            )
+        if self.concurrency is not None:
+            self._check(self.concurrency)
         TimeLimit(self.timeout)
         Tolerance(self.tolerated_failure_count, self.tolerated_failure_percentage)
 
+    def _check(self, concurrency: Any) -> None:
+        numbers = concurrency if isinstance(concurrency, (tuple, list)) else (concurrency,)
+        if (
+            len(numbers) not in (1, 2)
+            or not all(isinstance(number, int) and number >= 1 for number in numbers)
+            or list(numbers) != sorted(numbers)
+        ):
+            raise ValueError(
+                f"concurrency={concurrency!r}: give a number, at least 1, or (least, most)"
+            )
+
+    @property
+    def range(self) -> tuple[int, int | None]:
+        """How many workers there are at first, and at most; None: as many as the nodes hold."""
+        if self.concurrency is None:
+            return 1, None
+        if isinstance(self.concurrency, int):
+            return self.concurrency, self.concurrency
+        least, most = self.concurrency
+        return least, most
+
     @property
     def ray_options(self) -> dict[str, Any]:
-        """The options of each task, as `ray.remote` takes them."""
+        """The options of each task or worker, as `ray.remote` takes them."""
         options = {
             "num_cpus": self.num_cpus,
             "num_gpus": self.num_gpus,

@@ -14,7 +14,16 @@ from .connection import (
     is_connected,
 )
 from .functions import check_sendable, default_retries, unwrap
-from .nodes import actor_state, head_node, node_address, runtime_environment
+from .nodes import (
+    actor_state,
+    died_with_node,
+    head_node,
+    how_many_fit,
+    may_grow,
+    node_address,
+    resources_of,
+    runtime_environment,
+)
 from .process import (
     attempt_number,
     before_actor_ends,
@@ -46,6 +55,10 @@ __all__ = [
     "node_address",
     "head_node",
     "actor_state",
+    "died_with_node",
+    "how_many_fit",
+    "may_grow",
+    "resources_of",
     "attempts_of",
     "Running",
     "what_runs",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import ray
@@ -50,3 +51,44 @@ def actor_state(handle: Any) -> str | None:
     except Exception:  # whatever it is, it must not hide what made somebody ask
         return None
     return f"{name} on node {address}, process {pid}" if address else str(name)
+
+
+def died_with_node(error: BaseException) -> bool:
+    """Whether an actor's error says that its node has gone, and took it along."""
+    if not isinstance(error, ray.exceptions.RayActorError):
+        return False
+    return error.preempted or "its node has died" in str(error)
+
+
+def resources_of(options: Mapping[str, Any]) -> dict[str, float]:
+    """Returns what the options of a task or an actor ask of a node, by Ray's names."""
+    named = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+    asked = {resource: options.get(option) for resource, option in named.items()}
+    asked.update(options.get("resources") or {})
+    return {resource: float(amount) for resource, amount in asked.items() if amount}
+
+
+def how_many_fit(request: Mapping[str, float]) -> int:
+    """Returns how many times the cluster's nodes, all idle, have what is asked for."""
+    count = 0
+    for node in ray.nodes():
+        if node["Alive"]:
+            has = node["Resources"]
+            fits = (has.get(name, 0.0) / amount for name, amount in request.items())
+            count += int(min(fits, default=1) + 1e-9)
+    return count
+
+
+def may_grow() -> bool | None:
+    """Whether an autoscaler runs; None where Ray does not tell."""
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    try:
+        # What `ray status` shows. Without an autoscaler each node is a type of its own.
+        told = json.loads(_internal_kv_get("__autoscaling_status") or b"")
+        types: dict[str, str] = told["autoscaler_report"]["node_type_mapping"]
+    except (
+        Exception
+    ):  # under Ray Client, before the first report, with an autoscaler of another kind
+        return None
+    return None if not types else any(kind != f"node_{node}" for node, kind in types.items())

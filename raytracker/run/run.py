@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -37,8 +38,34 @@ SILENT_SECONDS = 0.5  # less is no silence, on a busy machine
 class Pumped(Protocol):
     """A `map_unordered` that is under way; in a worker only while it is pumped."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing goes on at present, or None."""
+
     def pump(self, seconds: float) -> None:
         """Submits what may be, and takes what has finished; waits so long for that, at most."""
+
+
+class Worked:
+    """How long the work of a run took in the processes that did it, as far as this one was told.
+
+    Attributes:
+        busy_seconds: For how long the user's function computed.
+        seconds: For how long they were at it, or waited for more.
+    """
+
+    def __init__(self) -> None:
+        self.busy_seconds = self.seconds = 0.0
+
+    def add(self, busy_seconds: float, seconds: float) -> None:
+        """Adds what one chunk took."""
+        self.busy_seconds += busy_seconds
+        self.seconds += seconds
+
+    @property
+    def busy(self) -> float | None:
+        """The part of the time in which the function computed; None where none is known of."""
+        return self.busy_seconds / self.seconds if self.seconds else None
 
 
 class _Maps(list[Pumped]):
@@ -56,12 +83,14 @@ class Run:
         spec: The image, the run, the table, and how it is tracked.
         layout: The tiles of each region.
         maps: The `map_unordered` of this run that are under way in this process.
+        worked: How long the work of this run took, in chunks that this handle was told of.
     """
 
     def __init__(self, spec: Spec, layout: Layout) -> None:
         self.spec = spec
         self.layout = layout
         self.maps = _maps.setdefault(spec.key, _Maps())
+        self.worked = Worked()
         self._knock: tuple[tuple[str, str], Future[bool]] | None = None
         self._silent_since: float | None = None  # of the actor, in seconds since the epoch
 
@@ -262,15 +291,19 @@ class Run:
         status = self.look("status")
         if status is not None:
             assert isinstance(status.progress, Progress)
-            return status.progress
-        item = self.read()
-        return Progress.of(
-            ledger_of(item),
-            status=item.status,
-            durable=True,
-            ended_early=item.tracker_state,
-            trouble=self.silence(),
-        )
+            progress = status.progress
+        else:
+            item = self.read()
+            progress = Progress.of(
+                ledger_of(item),
+                status=item.status,
+                durable=True,
+                ended_early=item.tracker_state,
+                trouble=self.silence(),
+            )
+        troubles = (each.trouble for each in list(self.maps))
+        trouble = progress.trouble or next(filter(None, troubles), None)
+        return replace(progress, busy=self.worked.busy, trouble=trouble)
 
     def ledger(self) -> Ledger:
         """Returns a copy of the ledger; see `View.ledger`."""

@@ -156,10 +156,25 @@ def test_what_is_no_feature_is_the_tiles_error(run: Callable[..., JobItem]) -> N
     assert "no GeoJSON" in (job.tracker_errors or {})["0"]
 
 
-def test_without_output_nothing_is_kept_of_the_results(run: Callable[..., JobItem]) -> None:
-    """Whatever they are."""
+def test_a_result_is_checked_whether_or_not_it_is_kept(run: Callable[..., JobItem]) -> None:
+    """What succeeds without an output does so with one."""
+
+    def generate(pixels: Any, tile: Tile) -> Any:
+        yield outline(pixels, tile)
+        if (tile.row, tile.column) == (0, 0):
+            raise LookupError("no such band")
+
+    async def promise(pixels: Any, tile: Tile) -> None: ...
+
     job = run(lambda pixels, _: pixels.mean(), output=None)
-    assert (job.status, job.outputs) == ("SUCCESS", None)
+    assert (job.status, job.outputs) == ("FAILED", None)
+    assert "no GeoJSON" in (job.tracker_errors or {})["0"]
+    job = run(generate, output=None, if_exists="restart")
+    assert (job.status, job.region_error) == ("PARTIAL", 1)
+    assert "no such band" in (job.tracker_errors or {})["0"]
+    job = run(promise, output=None, if_exists="restart")
+    assert job.status == "FAILED"
+    assert "coroutine" in (job.tracker_errors or {})["0"]
 
 
 @pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
@@ -198,7 +213,7 @@ def test_an_interrupted_image_goes_on_where_it_stands(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(noted, tile_size=128, work=Work(max_in_flight=1), on_progress=interrupt)
+        run(noted, tile_size=128, work=Work(concurrency=1), on_progress=interrupt)
     with pytest.raises(OutputError, match="give the output it was begun with"):
         run(noted, tile_size=128, if_exists="resume", output=tmp_path / "other")
     with pytest.raises(OutputError, match="the resume is given no output"):

@@ -69,7 +69,9 @@ def test_a_failure_that_goes_is_none(run: Callable[..., JobItem], tmp_path: Path
     [
         ({"retries": -1}, "retries=-1"),
         ({"timeout": 0}, "timeout=0"),
-        ({"max_in_flight": 0}, "max_in_flight=0"),
+        ({"concurrency": 0}, "concurrency=0"),
+        ({"concurrency": (2, 1)}, "concurrency=\\(2, 1\\)"),
+        ({"fn_constructor_args": "weights.pt"}, "fn_constructor_args="),
         ({"tolerated_failure_count": -1}, "tolerated_failure_count=-1"),
         ({"tolerated_failure_percentage": 101}, "tolerated_failure_percentage=101"),
     ],

@@ -59,7 +59,7 @@ def test_each_tile_is_settled_once(data: st.DataObject) -> None:
             assert not news
         elif killers:
             deaths += 1
-            if len(chunk.tiles) == 1:
+            if len(chunk.tiles) == 1 and chunk.is_suspect:
                 attempts[chunk.tiles[0]] += 1
             news = dispatch.lost(chunk, Loss.PROCESS, "died", now)
         else:
@@ -129,7 +129,7 @@ def test_who_is_lost_with_a_node_is_not_to_blame() -> None:
         losses += 1
         settled = dispatch.lost(chunk, Loss.NODE, "the node has gone", now)
     assert settled == [Settled(7, "the node has gone")]
-    assert losses == MAX_NODE_LOSSES + 1
+    assert losses == MAX_NODE_LOSSES + 2  # once more alone
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (1.0, LONGEST_PAUSE_SECONDS)
     assert dispatch.is_over
@@ -144,6 +144,24 @@ def test_the_first_want_of_memory_does_not_count() -> None:
     assert not dispatch.is_over
     [chunk] = drain(dispatch, 1.0)
     assert dispatch.lost(chunk, Loss.MEMORY, "no memory", 1.0) == [Settled(7, "no memory")]
+
+
+def test_a_death_counts_for_a_tile_that_was_alone() -> None:
+    """Something else may have been with its process before; a suspect goes alone."""
+    dispatch = Dispatch([7, 8], 2, retries=0)
+    chunk = dispatch.next(0.0, suspect=False)
+    assert chunk is not None
+    assert dispatch.kinds(0.0) == [False]
+    assert dispatch.lost(chunk, Loss.PROCESS, "died", 0.0) == []
+    assert dispatch.kinds(0.0) == [True, False]
+    fresh = dispatch.next(0.0, suspect=False)
+    assert fresh is not None
+    assert fresh.tiles == (8,)
+    suspect = dispatch.next(0.0, suspect=True)
+    assert suspect is not None
+    assert suspect.is_suspect
+    assert dispatch.next(0.0, suspect=True) is None
+    assert dispatch.lost(suspect, Loss.PROCESS, "died", 0.0) == [Settled(7, "died")]
 
 
 def test_chunks_grow_to_half_a_second() -> None:

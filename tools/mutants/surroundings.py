@@ -47,7 +47,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a worker that ends, and leaves its reports to a thread",
-        (("reporter/receipts.py", "        if ends:\n", "        if False:\n"),),
+        (("reporter/receipts.py", "if ends or is_error:", "if is_error:"),),
         (f"{FORMS}::test_many_reports_of_a_task_that_ends",),
     ),
     Mutation(
