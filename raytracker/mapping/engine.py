@@ -53,14 +53,14 @@ class Engine:
         self._failures = _Failures(run, tolerance)
         self._cluster = cluster()
         self._answers: Answers = Waited() if in_worker() else Called()
-        self._freed = threading.Event()  # there may be room
+        self._freed: queue.SimpleQueue[None] = queue.SimpleQueue()  # something each time; quick
         self._ending = threading.Lock()
         self._ended = False
         self._in_flight: dict[Any, tuple[Any, Any]] = {}  # by what it told: item, result
         self._more = True  # items may come
         self._items_error: BaseException | None = None
         self._pumping = threading.Lock()  # several threads of a worker may wait
-        source.wake = self._freed.set
+        source.wake = self._has_freed
         run.maps.append(self)
 
     @property
@@ -86,7 +86,7 @@ class Engine:
             self._ended = True
         self._run.maps.remove(self)
         self._source.close()
-        self._freed.set()
+        self._has_freed()
         self._answers.wake()
         self.finished.put(error)
 
@@ -134,10 +134,15 @@ class Engine:
         try:
             while self._wants_items:
                 if not (self._has_room() and self._submit()):
-                    self._freed.wait(ASK_SECONDS)
-                    self._freed.clear()
+                    with suppress(queue.Empty):
+                        self._freed.get(timeout=ASK_SECONDS)
         except BaseException as err:  # of an iterator that raises whatever it likes
             self._has_drawn_all(err)
+
+    def _has_freed(self) -> None:
+        """There may be room for an item; tells it to `feed`."""
+        if self._freed.empty():
+            self._freed.put(None)
 
     @property
     def _wants_items(self) -> bool:
@@ -185,8 +190,11 @@ class Engine:
             return False
         try:
             ready = self._answers.get(seconds)
-            with self._connected():
-                spans = self._take(ready)
+            if ready and not any(isinstance(each, BaseException) for each in ready.values()):
+                spans = self._take(ready)  # that takes no Ray
+            else:
+                with self._connected():
+                    spans = self._take(ready)
             if self._failures.are_too_many(spans):
                 raise self._stopped()
             if not (self._more or self._awaited):
@@ -216,7 +224,7 @@ class Engine:
         finally:
             for told in ready:
                 del self._in_flight[told]
-            self._freed.set()
+            self._has_freed()
         for one in finished:
             self.finished.put(one)
         return spans

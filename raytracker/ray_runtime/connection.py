@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
-from ray._private.worker import _connect_or_shutdown_lock
+from ray._private.worker import _connect_or_shutdown_lock, global_worker
 
 # Not ray.get_runtime_context: like all of Ray's public calls that starts a Ray where none is.
 from ray.runtime_context import get_runtime_context
@@ -15,7 +17,7 @@ from ray.runtime_context import get_runtime_context
 from ..errors import ForkedProcess, RayNotInitialized
 
 _connected_at_fork = False
-
+_known: tuple[weakref.ref[Any], tuple[str, str]] | None = None  # of this connection: its cluster
 
 _forked_from: int | None = None  # the process whose connection this one seems to have
 
@@ -95,9 +97,15 @@ def cluster() -> tuple[str, str]:
         ForkedProcess: Its parent is, and forked it.
         RayNotInitialized: This process is connected to none.
     """
+    global _known
     with holding_connection():
+        node = global_worker.node  # another one for each connection; none under Ray Client
+        if _known is not None and node is not None and _known[0]() is node:
+            return _known[1]  # Ray's own words take as long as the rest of a task in the driver
         context = get_runtime_context()
-        return context.get_node_id(), context.get_job_id()
+        told = context.get_node_id(), context.get_job_id()
+        _known = None if node is None else (weakref.ref(node), told)
+        return told
 
 
 def in_local_mode() -> bool:

@@ -44,7 +44,7 @@ def test_a_process_knows_whether_it_is_connected(monkeypatch: pytest.MonkeyPatch
 def test_a_connection_has_a_name() -> None:
     """The same in all processes of a node and job, so long as they are connected."""
     here = ray_runtime.cluster()
-    assert here == ray_runtime.cluster()
+    assert here == ray_runtime.cluster()  # the second time it is remembered
     assert in_a_task(ray_runtime.cluster) == here
 
 
