@@ -177,6 +177,7 @@ class ImageTracker(Teller):
     @classmethod
     def _ready(cls, begun: Begun) -> ImageTracker:
         tracker = cls(begun.spec, begun.layout)
+        tracker._run.is_fresh = begun.before is None
         keep(tracker._run, begun.before)
         return tracker
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -99,6 +100,11 @@ def find_or_start(spec: Spec) -> Any:
     return find(spec) or _start(spec)
 
 
+@functools.cache
+def _actor_class() -> Any:
+    return ray.remote(ImageActor)  # anew for each image, Ray would send it anew, which takes 70 ms
+
+
 def _start(spec: Spec) -> Any:
     # On the head node, which outlives the workers. By its id, not by its resource, of which so many
     # images would have a part and no more; and not `soft`, which Ray does not heed for an actor
@@ -108,7 +114,7 @@ def _start(spec: Spec) -> Any:
     head = head_node()
     where = NodeAffinitySchedulingStrategy(head, soft=False) if head else "DEFAULT"
     return (
-        ray.remote(ImageActor)
+        _actor_class()
         .options(
             name=spec.actor_name,
             namespace=NAMESPACE,

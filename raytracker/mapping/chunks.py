@@ -190,9 +190,10 @@ def reporting(run: Run, function: ChunkFunction) -> Callable[..., Answer]:
         seconds = time.perf_counter() - started
         fine = _spans([(tile, True) for tile in tiles if tile not in reasons])
         # Whether errors are final, the driver decides; and where the run has ended, it learns it.
+        # No receipt is waited for: the driver has the same in a moment, and tells it again.
         with suppress(RaytrackerError):
             if fine:
-                reporter().report(spec, fine, {}, held_elsewhere=True)
+                reporter().report(spec, fine, {}, wait=False, held_elsewhere=True)
         return Answer(reasons, seconds, busy)
 
     return work_through

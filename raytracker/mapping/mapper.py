@@ -68,7 +68,7 @@ def map_chunks(
     else:
         bound = Bound(max_in_flight, _cpus)
         executor = Tasks(work_through, options, bound)
-    outcomes = run.ledger().tile_outcomes()
+    outcomes = run.tile_outcomes()
     tiles = (tile for tile, outcome in enumerate(outcomes) if not outcome)
     source = Chunked(run, executor, tiles, outcomes.count(0), retries=retries, grain=grain)
     return Results(run, source, bound, tolerance)

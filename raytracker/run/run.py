@@ -83,6 +83,7 @@ class Run:
         spec: The image, the run, the table, and how it is tracked.
         layout: The tiles of each region.
         maps: The `map_unordered` of this run that are under way in this process.
+        is_fresh: Whether this process began it with all tiles pending, and has said nothing of it.
         worked: How long the work of this run took, in chunks that this handle was told of.
     """
 
@@ -90,6 +91,7 @@ class Run:
         self.spec = spec
         self.layout = layout
         self.maps = _maps.setdefault(spec.key, _Maps())
+        self.is_fresh = False
         self.worked = Worked()
         self._knock: tuple[tuple[str, str], Future[bool]] | None = None
         self._silent_since: float | None = None  # of the actor, in seconds since the epoch
@@ -108,10 +110,12 @@ class Run:
         held_elsewhere: bool = False,
     ) -> None:
         """Takes outcomes; see `Reporter.report`."""
+        self.is_fresh = False
         reporter().report(self.spec, spans, reasons, wait=wait, held_elsewhere=held_elsewhere)
 
     def report_tentative(self, error: Tentative) -> None:
         """Takes an error that counts unless Ray tries again; see `Reporter.report_tentative`."""
+        self.is_fresh = False
         reporter().report_tentative(self.spec, error)
 
     def flush(self, timeout: float, *, received: bool = False) -> None:
@@ -304,6 +308,16 @@ class Run:
         troubles = (each.trouble for each in list(self.maps))
         trouble = progress.trouble or next(filter(None, troubles), None)
         return replace(progress, busy=self.worked.busy, trouble=trouble)
+
+    def tile_outcomes(self) -> bytes:
+        """Returns the outcome of each tile, as `Ledger.tile_outcomes`.
+
+        The actor is not asked, and so need not be there yet, where there is nothing to know.
+        """
+        if self.is_fresh:
+            self.is_fresh = False
+            return bytes(self.layout.tile_count)
+        return self.ledger().tile_outcomes()
 
     def ledger(self) -> Ledger:
         """Returns a copy of the ledger; see `View.ledger`."""
