@@ -1,6 +1,6 @@
 """All benches, in the order in which they run."""
 
-from . import tasks, receipts, reports, table, memory, actors, pool, growth, imagery  # noqa: F401, I001
+from . import tasks, receipts, reports, table, memory, actors, pool, growth, imagery, models  # noqa: F401, I001
 from .harness import BENCHES
 
 __all__ = ["BENCHES"]

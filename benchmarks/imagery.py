@@ -22,6 +22,7 @@ from raytracker import process_image
 from raytracker.imagery import Tile, describe, plan, read
 
 from .harness import Bench, bench, quotients
+from .process import Peak
 from .stage import job_table, local_ray, stopwatch
 
 SIDE = 4_096  # of the image, in pixels
@@ -40,7 +41,7 @@ def reading(bench: Bench) -> None:
     there are keys.
     """
     with TemporaryDirectory() as folder:
-        path = _image(Path(folder) / "image.tif")
+        path = image_of_noise(Path(folder) / "image.tif")
         grid = plan(describe(path), TILE, region_size=SIDE)
         tiles = [grid.tile(0, number) for number in range(bench.size(4_096, 512))]
         sides = bench.alternate(
@@ -71,39 +72,77 @@ def reading(bench: Bench) -> None:
 def image(bench: Bench) -> None:
     """How many tiles a second `process_image` gives a function that does nothing.
 
-    From the call to the returned job, on a warm Ray with two CPUs: of an image of uint8 (deflate,
-    blocks of 256), in tiles of 64 and of 256 pixels; the small ones also with a Feature each, put
-    into a folder and merged. Beside it two bare processes that read the same windows with rasterio
-    in a loop, half of the rows each.
+    From the first tile to the last, on a warm Ray with two CPUs: the time of the whole image, less
+    that of one of its tiles, which is what a call costs besides its tiles. Of an image of uint8
+    (deflate, blocks of 256), in tiles of 64 and of 256 pixels, regions of 2,048; also with a
+    Feature each, put into a folder and merged. Beside it two bare processes that read the same
+    windows with rasterio in a loop, half of the rows each.
     """
-    side = bench.size(12_288, 2_048)
+    side = bench.size(16_000, 2_048)
     with TemporaryDirectory() as folder, job_table() as table, local_ray():
-        path = _image(Path(folder) / "image.tif", side)
-        process_image(path, _nothing, table=table, image_id="warm", tile_size=side // 8)
-        for size in (TILE, BLOCK):
-            count = (side // size) ** 2
+        path = image_of_noise(Path(folder) / "image.tif", side)
+        alone = []
 
-            def processed(function: Any, size: int = size, **arguments: Any) -> float:
-                key = str(uuid.uuid4())
-                with stopwatch() as seconds:
-                    process_image(
-                        path, function, table=table, image_id=key, tile_size=size, **arguments
-                    )
-                return (side // size) ** 2 / seconds()
-
-            sides: dict[str, Callable[[], float]] = {
-                f"process_image, {count} tiles of {size}": partial(processed, _nothing),
-                f"two bare processes, {count} tiles of {size}": partial(_bare, path, side, size),
-            }
-            if size == TILE:
-                sides[f"process_image with output, {count} tiles of {size}"] = lambda: processed(
-                    _one, output=Path(folder, uuid.uuid4().hex)
+        def seconds(function: Any, size: int, **arguments: Any) -> float:
+            key = str(uuid.uuid4())
+            with stopwatch() as taken:
+                process_image(
+                    path, function, table=table, image_id=key, tile_size=size, **arguments
                 )
-            measured = list(bench.alternate("tiles/s", sides, bench.rounds(3)).values())
-            goal = 0.5 if size == TILE else 0.85
-            bench.goal(f"of bare, tiles of {size}", quotients(*measured[:2]), at_least=goal)
-            if size == TILE:
-                bench.goal("output / none", quotients(measured[2], measured[0]), at_least=0.5)
+            return taken()
+
+        def processed(function: Any, size: int, *, output: bool = False) -> float:
+            places = [Path(folder, uuid.uuid4().hex) if output else None for _ in range(2)]
+            one = seconds(function, size, output=places[0], roi=_corner(path))
+            alone.append(one)
+            whole = seconds(function, size, output=places[1])
+            return ((side // size) ** 2 - 1) / (whole - one)
+
+        seconds(_nothing, side // 8)  # warms up
+        for size, goal in ((TILE, 0.5), (BLOCK, 0.85)):
+            what = f"{(side // size) ** 2} tiles of {size}"
+            rates = bench.alternate(
+                "tiles/s",
+                {
+                    f"process_image, {what}": partial(processed, _nothing, size),
+                    f"two bare processes, {what}": partial(_bare, path, side, size),
+                    f"process_image with output, {what}": partial(
+                        processed, _one, size, output=True
+                    ),
+                },
+                bench.rounds(3),
+            )
+            plain, bare, output = rates.values()
+            bench.goal(f"of bare, tiles of {size}", quotients(plain, bare), at_least=goal)
+            bench.goal(f"output / none, tiles of {size}", quotients(output, plain), at_least=0.5)
+        bench.goal("a call besides its tiles", alone, "s", at_most=0.6)
+
+
+def _corner(path: Path) -> str:
+    """Returns an ROI of one tile, in the image's CRS."""
+    with rasterio.open(path) as source:
+        left, top = source.transform * (4, 4)
+        right, bottom = source.transform * (8, 8)
+    return (
+        f"POLYGON (({left} {top}, {right} {top}, {right} {bottom}, {left} {bottom}, {left} {top}))"
+    )
+
+
+@bench
+def planned(bench: Bench) -> None:
+    """Memory of the driver of an image of a million tiles, from its plan to its last tile.
+
+    How far its resident memory rises above what it is once Ray is there, and a small image was
+    processed.
+    """
+    side = bench.size(16_000, 1_600)
+    with TemporaryDirectory() as folder, job_table() as table, local_ray():
+        path = image_of_noise(Path(folder) / "image.tif", side)
+        process_image(path, _nothing, table=table, image_id="small", tile_size=side // 8)
+        peak = Peak(os.getpid())
+        job = process_image(path, _nothing, table=table, image_id="large", tile_size=16)
+        assert job.status == "SUCCESS"
+        bench.goal(f"{(side // 16) ** 2} tiles", [peak.mb()], "MB", at_most=200)
 
 
 def _nothing(pixels: Any, tile: Tile) -> None: ...
@@ -146,7 +185,7 @@ def _bare(path: Path, side: int, size: int) -> float:
         return (side // size) ** 2 / max(float(p.communicate("go\n")[0]) for p in both)
 
 
-def _image(path: Path, side: int = SIDE) -> Path:
+def image_of_noise(path: Path, side: int = SIDE) -> Path:
     """Writes an image of one band, with noise that deflate can make little of."""
     pixels = np.random.default_rng(1).integers(0, 16, (1, side, side), "uint8")
     profile = {"width": side, "height": side, "count": 1, "dtype": "uint8", "compress": "deflate"}

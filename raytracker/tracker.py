@@ -245,6 +245,7 @@ class ImageTracker(Teller):
         options: Mapping[str, Any] | None = None,
         retries: int = 2,
         grain: int = 1,
+        order: Iterable[int] | None = None,
         max_in_flight: int | None = None,
         tolerated_failure_count: int | None = None,
         tolerated_failure_percentage: float | None = None,
@@ -265,6 +266,8 @@ class ImageTracker(Teller):
             options: Of the tasks, as `ray.remote` takes them, such as `num_cpus` and `resources`.
             retries: How often a tile is tried again that fails, or dies with its process alone.
             grain: So many tiles a chunk, or a multiple.
+            order: The numbers of all tiles of the image, counted region by region, in the order in
+                which they go; None: as they are counted.
             max_in_flight: As for `map_unordered`, in chunks; workers have two each.
             tolerated_failure_count: As for `map_unordered`, in tiles.
             tolerated_failure_percentage: As for `map_unordered`.
@@ -286,6 +289,7 @@ class ImageTracker(Teller):
             options=options or {},
             retries=retries,
             grain=grain,
+            order=order,
             max_in_flight=max_in_flight,
             tolerance=Tolerance(tolerated_failure_count, tolerated_failure_percentage),
         )

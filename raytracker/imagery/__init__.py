@@ -7,6 +7,7 @@ from .axis import Edges
 from .grid import Grid, Size, plan
 from .image import describe, read
 from .info import ImageInfo, plain_environment
+from .order import order
 from .reading import kept_open
 from .tile import Halo, OsmlBounds, Tile, from_osml, to_osml
 
@@ -21,6 +22,7 @@ __all__ = [
     "describe",
     "from_osml",
     "kept_open",
+    "order",
     "plain_environment",
     "plan",
     "read",

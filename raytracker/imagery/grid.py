@@ -251,6 +251,14 @@ class Grid:
         across = last_column - first_column + 1
         return block, (row - first_row) * across + column - first_column
 
+    def places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Returns the rows and the columns of all tiles, in the order of their numbers."""
+        if self._kept is not None:
+            return self._kept.rows, self._kept.columns
+        rows, columns = np.divmod(np.arange(self.rows * self.columns), self.columns)
+        order, _ = _by_region(self, rows, columns)
+        return rows[order], columns[order]
+
     def to_dict(self) -> dict[str, Any]:
         """Returns what defines the grid, JSON-able: equal for equal grids, and only for those."""
         return {
@@ -326,9 +334,7 @@ def plan(
 def _keep(grid: Grid, roi: str, roi_crs: str) -> _Kept:
     mask = tiles_in_roi(grid.info, roi, roi_crs, grid.across.bounds(), grid.down.bounds())
     rows, columns = np.nonzero(mask)  # row by row
-    across, down = grid.block
-    blocks = rows // down * -(-grid.columns // across) + columns // across
-    order = np.argsort(blocks, kind="stable")
+    order, blocks = _by_region(grid, rows, columns)
     rows, columns, blocks = rows[order], columns[order], blocks[order]
     starts = np.flatnonzero(np.diff(blocks, prepend=-1))
     edges = [
@@ -339,6 +345,13 @@ def _keep(grid: Grid, roi: str, roi_crs: str) -> _Kept:
     return _Kept(
         rows, columns, np.append(starts, len(rows)), blocks[starts], np.column_stack(edges)
     )
+
+
+def _by_region(grid: Grid, rows: NDArray[Any], columns: NDArray[Any]) -> tuple[Any, Any]:
+    """Returns how places, given row by row, are ordered by region, and the block of each."""
+    across, down = grid.block
+    blocks = rows // down * -(-grid.columns // across) + columns // across
+    return np.argsort(blocks, kind="stable"), blocks
 
 
 def _bands(info: ImageInfo, bands: Sequence[int] | None) -> tuple[int, ...] | None:

@@ -18,7 +18,8 @@ from typing import NamedTuple
 TARGET_SECONDS = 0.5  # a shorter chunk is mostly the way there and back
 MAX_CHUNKS_PER_SECOND = 200
 MAX_TILES = 4096
-GROWTH = 4  # times the longest chunk that has finished: the first tiles may be the quick ones
+LEAST_SECONDS = 0.02  # a worker may well wait so long for another, at the end
+GROWTH = 8  # times the longest chunk that has finished: the first tiles may be the quick ones
 SMOOTHING = 0.3  # the weight of the latest chunk in what a tile is expected to take
 MAX_NODE_LOSSES = 50
 PAUSE_SECONDS = 1.0  # doubles with each loss of the same chunk
@@ -156,7 +157,7 @@ class Dispatch:
         target = max(TARGET_SECONDS, self.workers / MAX_CHUNKS_PER_SECOND)
         wanted = int(target / self._seconds) if self._seconds * MAX_TILES > target else MAX_TILES
         # Near the end they shrink, so that no worker waits long for another.
-        share = -(-self.count // (2 * self.workers))
+        share = max(-(-self.count // (2 * self.workers)), int(LEAST_SECONDS / self._seconds))
         size = min(wanted, GROWTH * self._longest, share, self.most)
         return max(self.grain, size - size % self.grain)
 

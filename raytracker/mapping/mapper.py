@@ -51,6 +51,7 @@ def map_chunks(
     options: Mapping[str, Any],
     retries: int,
     grain: int,
+    order: Iterable[int] | None,
     max_in_flight: int | None,
     tolerance: Tolerance,
 ) -> Results:
@@ -69,7 +70,8 @@ def map_chunks(
         bound = Bound(max_in_flight, _cpus)
         executor = Tasks(work_through, options, bound)
     outcomes = run.tile_outcomes()
-    tiles = (tile for tile, outcome in enumerate(outcomes) if not outcome)
+    every = range(run.layout.tile_count) if order is None else order
+    tiles = (tile for tile in every if not outcomes[tile])
     source = Chunked(run, executor, tiles, outcomes.count(0), retries=retries, grain=grain)
     return Results(run, source, bound, tolerance)
 

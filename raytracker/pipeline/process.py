@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 from ..errors import InvalidFunction, OutputError
 from ..image_request import ImageRequest
-from ..imagery import Edges, Grid, ImageInfo, Size, describe, plan
+from ..imagery import Edges, Grid, ImageInfo, Size, describe, order, plan
 from ..job_table import KEEP_SECONDS, JobItem, JobTable, check_image_id, ledger_of
 from ..ledger import RETURNED, SUCCESS
 from ..mapping import Results, TimeLimit
@@ -56,6 +56,7 @@ def process_image(
     flush_interval: float = 1.0,
     keep_for: float | timedelta | None = KEEP_SECONDS,
     work: Work | None = None,
+    pool: str | None = None,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> JobItem:
     """Runs a function over every tile of an image, in Ray tasks, and tracks it to its end.
@@ -105,6 +106,8 @@ def process_image(
         keep_for: Seconds, or a timedelta, that the item is kept after the last sign of life of the
             run; None: for ever.
         work: How the tiles are run. None: `Work()`, or that of the workers.
+        pool: The name of a pool whose actors track all images that name it, see
+            `ImageTracker.start`: many small images take less with one. None: an actor each.
         on_progress: Called in the driver about every 0.2 s while tiles finish, and at the end.
 
     Returns:
@@ -167,6 +170,7 @@ def process_image(
         redrive=redrive,
         flush_interval=flush_interval,
         keep_for=keep_for,
+        pool=pool,
         grid=grid.to_dict(),
     ) as tracker:
         with ExitStack() as stack:
@@ -179,6 +183,7 @@ def process_image(
                 options=work.ray_options,
                 retries=work.retries,
                 grain=batch_size or 1,
+                order=map(int, order(grid)),
                 max_in_flight=None if workers is not None else work.range[1],
                 tolerated_failure_count=work.tolerated_failure_count,
                 tolerated_failure_percentage=work.tolerated_failure_percentage,

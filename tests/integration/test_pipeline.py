@@ -36,6 +36,7 @@ from raytracker.imagery import Tile
 from raytracker.ledger import Layout
 from tests.support.images import make_image
 from tests.support.scenes import BAHAMAS, LANDSAT, outline, results
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -201,10 +202,12 @@ def test_an_interrupted_image_goes_on_where_it_stands(
     run: Callable[..., JobItem], job_table: JobTable, tmp_path: Path
 ) -> None:
     """Ctrl-C goes through; a resume runs what is pending, and loses nothing that was found."""
-    runs = tmp_path / "runs"
+    runs, interrupted = tmp_path / "runs", tmp_path / "interrupted"
     runs.mkdir()
 
     def noted(pixels: Any, tile: Tile) -> Any:
+        if len(list(runs.iterdir())) > 20:
+            wait_until(interrupted.exists)
         (runs / f"{tile.row} {tile.column} {uuid.uuid4()}").touch()
         return outline(pixels, tile)
 
@@ -223,6 +226,7 @@ def test_an_interrupted_image_goes_on_where_it_stands(
             run(noted, tile_size=size, if_exists="resume")
     with pytest.raises(ImageExists):
         run(noted, tile_size=128)
+    interrupted.touch()
     outcomes = ImageTracker.attach(str(BAHAMAS), table=job_table).tile_outcomes()
     done = len(outcomes) - outcomes.count(0)
     assert 0 < done < 42
