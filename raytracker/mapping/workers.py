@@ -22,7 +22,8 @@ from .failure import cause_of
 logger = logging.getLogger(__name__)
 
 CHUNKS_OF_A_WORKER = 2  # under way: it never waits for the driver
-IMAGES_OF_A_WORKER = 16  # that it remembers
+IMAGES_OF_A_WORKER = 8  # that it remembers
+LOOK_SECONDS = 1.0  # how often it is seen how many the nodes hold
 PATIENCE_SECONDS = 10.0  # until it is told that no worker can be placed
 MOST_FAILURES = 3  # to make a model, one after another, once one was made
 PAUSE_SECONDS = 1.0  # after the first of them; then twice as long
@@ -117,13 +118,16 @@ class WorkerPool:
         self.made = 0
         self._model = model
         self._args, self._kwargs = tuple(args), dict(kwargs)
-        self._options = {"num_cpus": 1, **options, "max_restarts": 0, "max_task_retries": 0}
+        own = {"num_cpus": 1, **options, "max_restarts": 0, "max_task_retries": 0}
+        self._request = resources_of(own)
+        self._actor = ray.remote(**own)(ModelWorker)
         self._least, self._most = least, most
         self._lock = threading.RLock()
         self._members: list[_Member] = []
         self._images: dict[OfImage, None] = {}
         self._failures = 0
-        self._wait_until = 0.0
+        self._wait_until = self._look_at = 0.0
+        self._fit = 0
         self._is_told = False
         self._is_closed = False
 
@@ -174,11 +178,12 @@ class WorkerPool:
         busy = all(len(m.places) >= CHUNKS_OF_A_WORKER for m in self._members if m.is_ready)
         if not busy or len(self._members) >= waiting:
             return 0
-        return how_many_fit(self._request) if self._most is None else self._most
-
-    @property
-    def _request(self) -> dict[str, float]:
-        return resources_of(self._options)
+        if self._most is not None:
+            return self._most
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            self._fit = how_many_fit(self._request)
+        return self._fit
 
     def _wanted(self) -> _Member:
         member = _Member(time.monotonic())
@@ -189,7 +194,7 @@ class WorkerPool:
         """Has a worker made, if it is not yet; returns what `Making.submit` returns."""
         with self._lock:
             if member.handle is None:
-                member.handle = ray.remote(**self._options)(ModelWorker).remote()
+                member.handle = self._actor.remote()
                 names, values = tuple(self._kwargs), tuple(self._kwargs.values())
                 member.making = member.handle.make.remote(self._model, names, *self._args, *values)
             return member.making
