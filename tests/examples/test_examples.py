@@ -3,16 +3,18 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
-from shapely.geometry import Point, shape
+from shapely.geometry import Point, box, shape
 
 from raytracker.job_table import JobTable
 from tests.support.command import ROOT, SF_BAY, command, run
 
 EXAMPLES = ROOT / "examples"
 
+SCENE = -122.634858485, 37.569444182, -122.047090794, 37.977798783  # its edges, as GDAL says
 # Longitude and latitude, from a map; none within 200 m of a shore.
 WATER = {
     "south of the Bay Bridge": (-122.34, 37.75),
@@ -45,6 +47,16 @@ def example(name: str, folder: Path, endpoint: str, **env: str) -> str:
     ended = run(line, folder, AWS_ENDPOINT_URL_DYNAMODB=endpoint, **env)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
+
+
+def check_on_map(found: Any) -> None:
+    """What is called water is water, and what is land on the map is not."""
+    water = [shape(feature["geometry"]) for feature in found["features"]]
+    assert all(polygon.is_valid for polygon in water)
+    for name, place in WATER.items():
+        assert any(polygon.contains(Point(place)) for polygon in water), f"{name} is water"
+    for name, place in LAND.items():
+        assert not any(polygon.contains(Point(place)) for polygon in water), f"{name} is land"
 
 
 def test_quickstart(tmp_path: Path, dynamodb_local: str, image_jobs: JobTable):
@@ -88,12 +100,33 @@ def test_detect(tmp_path: Path, ray_cluster: None, dynamodb_local: str, job_tabl
     assert ended.returncode == 0, ended.stderr
     found = json.loads((tmp_path / "out" / "results.geojson").read_bytes())
     assert found["coordinates"].startswith("longitude, latitude")
-    water = [shape(feature["geometry"]) for feature in found["features"]]
-    assert all(polygon.is_valid for polygon in water)
-    for name, place in WATER.items():
-        assert any(polygon.contains(Point(place)) for polygon in water), f"{name} is water"
-    for name, place in LAND.items():
-        assert not any(polygon.contains(Point(place)) for polygon in water), f"{name} is land"
+    check_on_map(found)
     assert sum(f["properties"]["pixels"] for f in found["features"]) == pytest.approx(
         0.428 * 2181 * 1917, rel=0.01
     )
+
+
+def test_model(tmp_path: Path, ray_cluster: None, dynamodb_local: str, image_jobs: JobTable):
+    """It finds water, none in what is padded; the command with its weights finds the same."""
+    assert len((EXAMPLES / "model.py").read_text().splitlines()) < 70
+    address = ray.get_runtime_context().gcs_address
+    where = {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb_local, "RAY_ADDRESS": address}
+    *shown, last = example("model.py", tmp_path, dynamodb_local, RAY_ADDRESS=address).splitlines()
+    assert last == f"{SF_BAY}: SUCCESS"
+    counts, _, busy = shown[-1].partition(", busy ")
+    assert counts == "72 of 72 tiles"
+    assert 0 < int(busy.rstrip("%")) <= 100
+    output = tmp_path / "out" / "model"
+    found = json.loads((output / "results.geojson").read_bytes())
+    check_on_map(found)
+    scene = box(*SCENE).buffer(1e-9)
+    assert all(scene.covers(shape(feature["geometry"])) for feature in found["features"])
+    line = command(
+        tmp_path, "run", SF_BAY, "examples/model.py:Water", "--table", "ImageJobs",
+        "--image-id", "by-command", "--tile-size", "256", "--edges", "pad", "--batch-size", "16",
+        "--concurrency", "2", "--constructor-arg", str(output / "weights.npz"),
+        "--output", str(tmp_path / "again"),
+    )  # fmt: skip
+    ended = run(line, ROOT, **where)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads((tmp_path / "again" / "results.geojson").read_bytes()) == found
