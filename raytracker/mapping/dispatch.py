@@ -31,6 +31,7 @@ class Loss(Enum):
 
     PROCESS = "process"  # it died: a segfault, os._exit, a kill
     MEMORY = "memory"  # it was killed for that, which is often a neighbour's fault
+    UNCLEAR = "unclear"  # with its process, or with its node
     NODE = "node"  # it has gone with its node: no tile is to blame
 
 
@@ -43,7 +44,7 @@ class Chunk:
         is_suspect: Whether it, or what it is a half of, was with a process that died; such a one
             goes with nothing beside it.
         losses: How often it was lost with its node.
-        was_spared: Whether it was lost for want of memory, and got another chance.
+        was_spared: Whether it was lost for what may not be its fault, and got another chance.
     """
 
     tiles: tuple[int, ...]
@@ -200,7 +201,7 @@ class Dispatch:
             middle = len(chunk.tiles) // 2
             for half in (chunk.tiles[:middle], chunk.tiles[middle:]):
                 self._queue(Chunk(half, is_suspect=True))
-        elif loss is Loss.MEMORY and not chunk.was_spared:
+        elif loss in (Loss.MEMORY, Loss.UNCLEAR) and not chunk.was_spared:
             self._wait(replace(chunk, is_suspect=True, was_spared=True), now + PAUSE_SECONDS)
         elif not chunk.is_suspect:
             self._queue(replace(chunk, is_suspect=True))  # it may not have been alone

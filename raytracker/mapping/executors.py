@@ -20,7 +20,6 @@ _OF_THE_NODE = (
     rays.NodeDiedError,
     rays.LocalRayletDiedError,
     rays.ObjectLostError,
-    rays.ActorUnavailableError,
     rays.TaskCancelledError,  # by us, or with whoever owned it: no tile is to blame
 )
 
@@ -138,6 +137,8 @@ def loss_of(error: BaseException) -> Loss | None:
     """Returns why a chunk did not come back; None: it did, with what it raised."""
     if isinstance(error, rays.OutOfMemoryError):
         return Loss.MEMORY
+    if isinstance(error, rays.ActorUnavailableError):  # Ray was not told of its death in a second
+        return Loss.UNCLEAR
     if isinstance(error, _OF_THE_NODE) or died_with_node(error):
         return Loss.NODE
     died = isinstance(error, (rays.WorkerCrashedError, rays.RayActorError))

@@ -135,15 +135,16 @@ def test_who_is_lost_with_a_node_is_not_to_blame() -> None:
     assert dispatch.is_over
 
 
-def test_the_first_want_of_memory_does_not_count() -> None:
-    """It was often another process that took it; alone, and later, it gets another chance."""
+@pytest.mark.parametrize("loss", [Loss.MEMORY, Loss.UNCLEAR])
+def test_what_may_not_be_its_fault_does_not_count_at_first(loss: Loss) -> None:
+    """It was often another process that took the memory, or the node that has gone."""
     dispatch = Dispatch([7], 1, retries=0)
     [chunk] = drain(dispatch)
-    assert dispatch.lost(chunk, Loss.MEMORY, "no memory", 0.0) == []
+    assert dispatch.lost(chunk, loss, "lost", 0.0) == []
     assert dispatch.next(0.5) is None
     assert not dispatch.is_over
     [chunk] = drain(dispatch, 1.0)
-    assert dispatch.lost(chunk, Loss.MEMORY, "no memory", 1.0) == [Settled(7, "no memory")]
+    assert dispatch.lost(chunk, loss, "lost", 1.0) == [Settled(7, "lost")]
 
 
 def test_a_death_counts_for_a_tile_that_was_alone() -> None:
