@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+from tests.chaos import draw_scenes
 from tests.chaos.plan import (
     ALWAYS,
     Crew,
@@ -41,6 +42,11 @@ def is_on_cluster(seed: int) -> bool:
 
 def draw(seed: int) -> Plan:
     """Returns the plan of a seed; always the same."""
+    if draw_scenes.plays_scenes(seed):
+        rng = random.Random(f"{draw_scenes.SALT} plan {seed}")
+        scenes = draw_scenes.scenes(rng, seed)
+        kills = draw_scenes.kills(rng, on_cluster=is_on_cluster(seed))
+        return Plan(seed, _weather(rng, scenes[0].story), kills, scenes)
     rng = random.Random(f"{SALT} {seed}")
     stories = ["plain", "driver killed", "job ends", "two trackers", "deleted"]
     story: Story = rng.choices(stories, [45, 8, 12, 27, 8])[0]

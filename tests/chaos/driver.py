@@ -12,9 +12,12 @@ from pathlib import Path
 import ray
 
 from raytracker import ImageTracker, JobTable
+from raytracker.errors import ModelFailed
 from tests.chaos.draw import draw
 from tests.chaos.plan import Leave
 from tests.chaos.run import Left, Run
+from tests.chaos.scene_run import SceneRun
+from tests.chaos.scene_story import MODEL_FAILED
 from tests.chaos.seed import REGION
 
 LONG_SECONDS = 60.0
@@ -25,6 +28,10 @@ def main(seed: str, image_id: str, address: str, endpoint: str, table: str, fold
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     [image] = [image for image in draw(int(seed)).images if image.image_id == image_id]
     work = image.first
+    if work.scene:
+        print("BEGUN", "soon", flush=True)
+        _process(SceneRun(image, work, "a", Path(folder)), endpoint, table)
+        return
     tracker = ImageTracker.start(
         image_id,
         regions=work.sizes,
@@ -39,6 +46,13 @@ def main(seed: str, image_id: str, address: str, endpoint: str, table: str, fold
         run.drive()
     if image.leave:
         _leave(image.leave, run)
+
+
+def _process(run: SceneRun, endpoint: str, table: str) -> None:
+    try:
+        run.drive(JobTable(table, endpoint_url=endpoint, region_name=REGION), "error", None)
+    except ModelFailed:  # those that made it were killed
+        sys.exit(MODEL_FAILED)
 
 
 def _leave(leave: Leave, run: Run) -> None:

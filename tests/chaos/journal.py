@@ -13,7 +13,7 @@ from typing import Any, Literal
 PENDING, RETURNED, ERROR, SUCCESS = range(4)  # in this order the greater one wins
 _RANKS = bytes([PENDING, ERROR, SUCCESS, RETURNED])
 
-Event = Literal["begin", "may", "told", "taken", "durable", "left"]
+Event = Literal["begin", "may", "told", "taken", "durable", "left", "made", "raised", "exited"]
 
 
 class Journal:
@@ -32,7 +32,8 @@ class Journal:
             event: "begin": an attempt at these tiles begins. "may": they are about to be reported.
                 "told": they have been, to the reporter of this process. "taken": the driver has
                 the result of their task. "durable": `flush` confirmed them.
-                "left": the driver is about to end.
+                "left": the driver is about to end. Of scenes: "made": a model was. "raised",
+                "exited": the function is about to, at this tile alone.
             outcomes: Tile number to outcome.
             reason: Of the lowest-numbered one.
         """
@@ -112,18 +113,24 @@ class Known:
         for line in journal.lines():
             outcomes = {int(n): outcome for n, outcome in line["outcomes"]}
             late = closed is not None and line["at"] > closed
-            known._learn(line["event"], outcomes, line["reason"], died(line["process"]), late)
+            known.learn(line["event"], outcomes, line["reason"], died(line["process"]), late)
         return known
 
-    def _learn(
-        self, event: Event, outcomes: Mapping[int, int], reason: str | None, died: bool, late: bool
+    def learn(
+        self,
+        event: Event,
+        outcomes: Mapping[int, int],
+        reason: str | None = None,
+        died: bool = False,
+        late: bool = False,
     ) -> None:
+        """Adds what a line tells; the arguments are those of `of`, for this line."""
         if event == "begin":
             if died:  # somebody may say so, with a reason of Ray's
                 self.killed_at.update(outcomes)
                 self._allow(dict.fromkeys(outcomes, ERROR))
             return
-        if event in ("taken", "left"):
+        if event not in ("may", "told", "durable"):
             return
         self._allow(outcomes)
         if reason is not None:

@@ -10,6 +10,7 @@ from tests.chaos.cluster import ACTOR, Cluster, Process, kill, processes
 from tests.chaos.plan import Kill
 
 WORKERS = ("ray::mapped", "ray::reporting", "ray::Hand", "ray::AsyncHand")
+WORKERS += ("ray::tiles", "ray::ModelWorker")  # of scenes
 
 
 class Killer:
@@ -23,6 +24,7 @@ class Killer:
     Attributes:
         killed: The pids of those who are dead; of a node, the raylet's and its workers'.
         actors: How many of them were actors of images.
+        workers: How many were workers, killed one by one.
         events: What was done, in words.
     """
 
@@ -31,6 +33,7 @@ class Killer:
     ) -> None:
         self.killed: set[int] = set()
         self.actors = 0
+        self.workers = 0
         self.events: list[str] = []
         self._cluster = cluster
         self._kills = kills
@@ -65,6 +68,7 @@ class Killer:
                 victims = self._kill_one(planned)
             self.killed |= victims
             self.actors += len(victims) if planned.whom == "actor" else 0
+            self.workers += len(victims) if "worker" in planned.whom else 0
             now = time.monotonic() - self._began
             self.events.append(f"{now:7.3f} s  {planned.whom} killed: {sorted(victims) or 'none'}")
 

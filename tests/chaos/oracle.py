@@ -9,11 +9,12 @@ from raytracker.job_table import ledger_of
 from tests.chaos.journal import ERROR, RETURNED, Known, ranks
 from tests.chaos.run import Run
 from tests.chaos.scanner import count
+from tests.chaos.scene_run import SceneRun
 
 MOST_REASONS = 100
 
 
-def differences(item: JobItem | None, run: Run, known: Known) -> Iterator[str]:
+def differences(item: JobItem | None, run: Run | SceneRun, known: Known) -> Iterator[str]:
     """Yields what is wrong with an item.
 
     Args:
@@ -24,8 +25,8 @@ def differences(item: JobItem | None, run: Run, known: Known) -> Iterator[str]:
     if item is None:
         yield "there is no item"
         return
-    if item.tracker_run != run.tracker.run:
-        yield f"the item is run {item.tracker_run}'s, not {run.tracker.run}'s"
+    if item.tracker_run != run.name:
+        yield f"the item is run {item.tracker_run}'s, not {run.name}'s"
         return
     if run.refused or run.job is None:
         yield f"run {run.label} has the item, but was refused: {run.refused!r}"

@@ -11,7 +11,7 @@ from tests.support.fault_proxy import Weather
 ALWAYS = 99  # attempts that raise: more than Ray makes
 
 Key = int | tuple[int, int]
-Mode = Literal["map", "tasks", "ending", "actors", "driver"]
+Mode = Literal["map", "tasks", "ending", "actors", "driver", "scene"]
 Story = Literal["plain", "driver killed", "job ends", "two trackers", "deleted"]
 
 
@@ -54,6 +54,68 @@ class Crew:
 
 
 @dataclass(frozen=True)
+class Poison:
+    """What is wrong with a tile of a scene.
+
+    Attributes:
+        ends: Whether its function ends its process; else it raises.
+        times: So often, then no more.
+    """
+
+    ends: bool
+    times: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture for `process_image`, and how it is cut and run.
+
+    Attributes:
+        shape: Its (rows, columns) of tiles.
+        block: Those of a region.
+        tile: The size of a tile in pixels.
+        overlap: Of tiles, in pixels.
+        cut: So many pixels are missing below and at the right of the last tiles.
+        edges: What becomes of these.
+        seconds: How long a tile takes.
+        batch: So many tiles a call; None: one.
+        model: (least, most) workers with a model; None: a function.
+        gpus: Whether each task asks for some: then Ray ends its process after each chunk.
+        spread: Whether tasks or workers are spread over the nodes.
+        output: Whether results are kept.
+        shared: Whether its images share their workers.
+        poisons: By tile.
+    """
+
+    shape: tuple[int, int]
+    block: tuple[int, int]
+    tile: int
+    overlap: int
+    cut: int
+    edges: Literal["clip", "pad"]
+    seconds: float
+    batch: int | None
+    model: tuple[int, int] | None
+    gpus: bool
+    spread: bool
+    output: bool
+    shared: bool
+    poisons: Mapping[int, Poison]
+
+    def __str__(self) -> str:
+        how = [f"{self.shape} tiles of {self.tile} pixels, {1000 * self.seconds:.0f} ms each"]
+        how.append(f"{self.edges} {self.cut}, overlap {self.overlap}, batch {self.batch}")
+        how.append("a function" if self.model is None else f"{self.model} workers with a model")
+        flags = ("gpus", "spread", "output", "shared")
+        how += [flag for flag in flags if getattr(self, flag)]
+        for number, poison in self.poisons.items():
+            what = "ends its process" if poison.ends else "raises"
+            when = "always" if poison.times == ALWAYS else f"{poison.times} times"
+            how.append(f"tile {number} {what} {when}")
+        return ", ".join(how)
+
+
+@dataclass(frozen=True)
 class Work:
     """One run of an image: how it is cut, and how its tasks report.
 
@@ -61,7 +123,7 @@ class Work:
         sizes: The tiles of each region.
         mode: "map": `map_unordered`; "tasks": tasks that report, and a driver that runs again what
             died with them; "ending": the same, and Ray ends their workers; "actors": methods of
-            actors that report; "driver": reports of the driver's own.
+            actors that report; "driver": reports of the driver's own; "scene": `process_image`.
         tasks: In the order in which they are submitted.
         max_retries: Ray's, of each task.
         retry_exceptions: Whether an attempt that raises is tried again.
@@ -69,6 +131,7 @@ class Work:
         flush_every: After so many results the driver flushes.
         ending: The options that have Ray end the workers of tasks; empty: it does not.
         crew: The actors of mode "actors".
+        scene: The picture of mode "scene".
     """
 
     sizes: tuple[int, ...]
@@ -80,6 +143,7 @@ class Work:
     flush_every: int
     ending: Mapping[str, float] = field(default_factory=dict)
     crew: Crew | None = None
+    scene: Scene | None = None
 
     @property
     def tile_count(self) -> int:
@@ -92,6 +156,8 @@ class Work:
         return self.max_retries if self.retry_exceptions and not self.crew else 0
 
     def __str__(self) -> str:
+        if self.scene:
+            return f"{self.scene}, retries={self.max_retries}, regions of {list(self.sizes)} tiles"
         how = [self.mode, *(f"{name}={value}" for name, value in self.ending.items())]
         if self.crew:
             how.append(f"{self.crew.kind} for {self.crew.share} tasks each, {self.crew.end}")
@@ -124,13 +190,13 @@ class Leave:
     """How the driver of the first run ends in order, in mid-run.
 
     Attributes:
-        how: It falls off its end, calls `sys.exit`, gets a SIGTERM, or flushes and calls
+        how: It falls off its end, calls `sys.exit`, gets a SIGTERM or SIGINT, or flushes and calls
             `ray.shutdown`.
-        after: So many results were taken.
+        after: So many results were taken; of a scene the rival's time counts.
         pause: Seconds from the last of these to the end.
     """
 
-    how: Literal["end", "sys.exit", "SIGTERM", "ray.shutdown"]
+    how: Literal["end", "sys.exit", "SIGTERM", "SIGINT", "ray.shutdown"]
     after: int
     pause: float
 

@@ -82,6 +82,11 @@ class Run:
         self._unconfirmed: dict[int, int] = {}
         self._thread = threading.Thread(target=self._drive, daemon=True)
 
+    @property
+    def name(self) -> str:
+        """Its tracker's run."""
+        return self.tracker.run
+
     def start(self) -> None:
         """Drives it in the background."""
         self._thread.start()

@@ -30,6 +30,8 @@ from tests.chaos.oracle import differences
 from tests.chaos.plan import Image, Plan, Work
 from tests.chaos.run import Lost, Run, renewing
 from tests.chaos.scanner import Finding, Scanner
+from tests.chaos.scene_run import shared_workers
+from tests.chaos.scene_story import SceneStory
 from tests.support.fault_proxy import FaultProxy
 
 REGION = "us-east-1"
@@ -113,6 +115,7 @@ class Game:
             Renewal(place.credentials, plan.expiry, self._proxies, seed)
         )
         self._first = threading.Barrier(len(plan.images), self._renewal.begin)
+        self._workers = stack.enter_context(shared_workers(plan.images, place.folder))
 
     def play(self) -> Played:
         """Plays it to its end, and compares."""
@@ -134,9 +137,9 @@ class Game:
             ),
         )
 
-    def _tell(self, image: Image) -> Ending:
+    def _tell(self, image: Image) -> Ending | SceneStory:
         try:
-            return self._story(image)
+            return self._scene(image) if image.first.scene else self._story(image)
         finally:
             self._first.abort()  # or another image would wait for one that did not begin
 
@@ -148,6 +151,17 @@ class Game:
         if image.story in ("driver killed", "job ends"):
             return self._lose_the_driver(image)
         return self._fight(image)
+
+    def _scene(self, image: Image) -> SceneStory:
+        table, folder = self._tables[0], self._place.folder
+        story = SceneStory(image, folder, table, self._killer, self._scanner, self._workers)
+        if image.rival is None:
+            story.play()
+            return story
+        with _driver(self._place, self._plan.seed, image, table) as (process, _):
+            story.lose(process)
+        story.go_on()
+        return story
 
     def _begin_first(self, image: Image) -> Run:
         run = self._begin(image, image.first, "a", "error")
@@ -283,13 +297,18 @@ class Game:
         )
         return Ending(runs, inherits=how == "resume")
 
-    def _verify(self, image: Image, story: Future[Ending]) -> Iterator[Finding]:
+    def _verify(self, image: Image, story: Future[Ending | SceneStory]) -> Iterator[Finding]:
         if err := story.exception():
             kinds = {"lost": Lost, "hung": (FlushTimeout, WaitTimeout, TimeoutExpired)}
             kind = next((k for k, of in kinds.items() if isinstance(err, of)), "broken")
             yield Finding(kind, f"{image.image_id}: {type(err).__name__}: {err}{_where(err)}")
+        elif isinstance(told := story.result(), SceneStory):
+            item = self._scanner.look(image.image_id)
+            for text in differences(item, told.run, told.known()):
+                yield Finding("miscounted", f"{image.image_id}: {text}")
+            yield from told.findings(item)
         else:
-            yield from self._compare(image, story.result())
+            yield from self._compare(image, told)
 
     def _compare(self, image: Image, ending: Ending) -> Iterator[Finding]:
         winner, *losers = ending.runs

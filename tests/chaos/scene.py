@@ -1,0 +1,112 @@
+"""Pictures whose every pixel is known, and what is to be found in them: without raytracker."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+
+from tests.chaos.plan import Scene
+
+MOST_FEATURES = 3  # of a tile
+
+
+class Spot(NamedTuple):
+    """A tile's place: in the grid, and in pixels the part of it that is picture."""
+
+    row: int
+    column: int
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def sizes(scene: Scene) -> tuple[int, ...]:
+    """Returns the tiles of each region."""
+    rows, columns = (
+        [min(block, count - first) for first in range(0, count, block)]
+        for count, block in zip(scene.shape, scene.block, strict=True)
+    )
+    return tuple(high * wide for high in rows for wide in columns)
+
+
+def spots(scene: Scene) -> list[Spot]:
+    """Returns the tiles by their number: region by region, and row by row in each."""
+    places = [(row, column) for row in range(scene.shape[0]) for column in range(scene.shape[1])]
+    high, wide = scene.block
+    places.sort(key=lambda place: (place[0] // high, place[1] // wide, place))
+    height, width = size(scene)
+    step = scene.tile - scene.overlap
+    return [
+        Spot(
+            row,
+            column,
+            row * step,
+            column * step,
+            min(scene.tile, height - row * step),
+            min(scene.tile, width - column * step),
+        )
+        for row, column in places
+    ]
+
+
+def size(scene: Scene) -> tuple[int, int]:
+    """Returns the picture's (height, width) in pixels."""
+    step = scene.tile - scene.overlap
+    rows, columns = scene.shape
+    return rows * step + scene.overlap - scene.cut, columns * step + scene.overlap - scene.cut
+
+
+def write(scene: Scene, path: Path) -> None:
+    """Writes the picture, whole or not at all."""
+    height, width = size(scene)
+    part = path.with_suffix(".part")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(
+            part, "w", driver="GTiff", width=width, height=height, count=1, dtype="uint8"
+        ) as file:
+            file.write(_pixels(0, 0, height, width), 1)
+    part.replace(path)
+
+
+def found(spot: Spot, pixels: Any) -> list[dict[str, Any]]:
+    """Returns the Features of a tile; some have none.
+
+    Args:
+        spot: Where it is.
+        pixels: The part of it that is picture.
+    """
+    properties = {"tile": [spot.row, spot.column], "sum": int(pixels.sum())}
+    return [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Point", "coordinates": [spot.left + i, spot.top]},
+            "properties": properties,
+        }
+        for i in range((spot.row + spot.column) % (MOST_FEATURES + 1))
+    ]
+
+
+def text(scene: Scene, numbers: Iterable[int]) -> bytes:
+    """Returns what `results.geojson` is to be where these tiles succeeded."""
+    there = spots(scene)
+    features = [
+        json.dumps(feature)
+        for spot in (there[number] for number in sorted(numbers))
+        for feature in found(spot, _pixels(*spot[2:]))
+    ]
+    head = '{"type": "FeatureCollection", "coordinates": "pixels (column, row)", "features": ['
+    return (head + ",".join("\n" + feature for feature in features) + "\n]}\n").encode()
+
+
+def _pixels(top: int, left: int, height: int, width: int) -> Any:
+    rows, columns = np.arange(top, top + height), np.arange(left, left + width)
+    return (np.add.outer(7 * rows, 13 * columns) % 251).astype("uint8")
