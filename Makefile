@@ -1,5 +1,5 @@
 PYTHON ?= python3
-SEEDS ?= 0:10
+SEEDS ?= 0:12
 JOBS ?= 2
 BENCHES ?=
 MUTANTS ?=
@@ -55,7 +55,7 @@ demo: venv ## find the water in the sample image with examples/detect.py; result
 	@echo; echo "out/demo/job.json, the job item:"; cat out/demo/job.json
 	@echo; echo "The picture is out/demo/map.png"
 
-test: venv venv-localmode dynamodb-local osml ## run the tests: unit, integration, ten seeds of chaos, local mode
+test: venv venv-localmode dynamodb-local osml ## run the tests: unit, integration, twelve seeds of chaos, local mode
 	@$(VENV)/bin/python tools/run_tests.py
 
 test-unit: venv ## run the unit tests (moto)
@@ -67,7 +67,7 @@ test-integration: venv dynamodb-local osml ## run the integration tests (Ray, Dy
 test-localmode: venv-localmode ## run the smoke test in Ray's local mode
 	@$(LOCALMODE)/bin/python tools/run_tests.py localmode
 
-test-chaos: venv dynamodb-local ## run ten seeds of chaos and its short scenarios
+test-chaos: venv dynamodb-local ## run twelve seeds of chaos and its short scenarios
 	@$(VENV)/bin/python tools/run_tests.py chaos
 
 chaos: venv dynamodb-local ## break everything around it, from seeds: make chaos SEEDS=0:200

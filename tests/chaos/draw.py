@@ -25,7 +25,7 @@ from tests.chaos.plan import (
 )
 from tests.support.fault_proxy import EXPIRED, FATES, Weather
 
-SALT = "chaos 7356"  # with it the first ten seeds, which every test run plays, show all of it
+SALT = "chaos 7356"  # with it the first seeds, which every test run plays, show all of it
 CLUSTER_EVERY = 8
 POOLED = 0.3  # of the seeds
 EXPIRING = 0.2  # of those whose drivers live

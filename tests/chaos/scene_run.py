@@ -118,11 +118,12 @@ class SceneRun:
         known = Known(self.work.tile_count)
         lines = self.journal.lines()
         happened = Counter((line["event"], int(n)) for line in lines for n, _ in line["outcomes"])
-        # Of those that the driver knew of as failures; what died with a process it did not.
+        ended = [line["process"] for line in lines if line["event"] == "exited"]
+        # What a process that died had met, the driver does not know.
         lost = {
             int(n)
             for line in lines
-            if line["event"] == "raised" and self._killer.has_killed(line["process"])
+            if self._killer.has_killed(line["process"]) or line["process"] in ended
             for n, _ in line["outcomes"]
         }
         for number in range(self.work.tile_count):
@@ -139,7 +140,7 @@ class SceneRun:
         unlucky = failed + self._killer.workers > retries
         finals = {ERROR} if poison.times == ALWAYS else {SUCCESS}
         if retries < poison.times < ALWAYS:
-            is_sure = not (poison.ends or lost or self.restarts)
+            is_sure = not (poison.ends or lost or self.restarts or self.scene.shared)
             finals = {ERROR} if is_sure else {ERROR, SUCCESS}
         if unlucky:
             finals.add(ERROR)

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.chaos.draw import draw, is_on_cluster
+from tests.chaos.draw_scenes import plays_scenes
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.supervisor import ROOT
 
@@ -25,11 +26,12 @@ def _chaos(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(900)
 def test_everything_is_counted_once_and_increments_are_not() -> None:
-    """Ten seeds, one of them on three raylets, beside the same seeds with plain increments."""
-    assert any(map(is_on_cluster, range(10)))
-    played = _chaos("--seeds", "0:10", "--baseline", "--jobs", "2")
+    """Twelve seeds, one on three raylets, two of scenes, beside the same with plain increments."""
+    assert any(map(is_on_cluster, range(12)))
+    assert sum(map(plays_scenes, range(12))) == 2
+    played = _chaos("--seeds", "0:12", "--baseline", "--jobs", "2")
     lines = played.stdout.splitlines()
-    assert lines[-1] == "chaos: 10 seeds, 0 miscounted, 0 lost, 0 hung", played.stdout[-8000:]
+    assert lines[-1] == "chaos: 12 seeds, 0 miscounted, 0 lost, 0 hung", played.stdout[-8000:]
     assert played.returncode == 0
     miscounted = re.search(r"^increments +\d+ +\d+ +\d+ +(\d+)", played.stdout, re.MULTILINE)
     assert miscounted is not None
