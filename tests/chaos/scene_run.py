@@ -137,7 +137,7 @@ class SceneRun:
         retries = self.work.max_retries
         poison = self.scene.poisons.get(number, Poison(False, 0))
         # A kill counts as a tile's failure only if that was alone; more than this is not known.
-        unlucky = failed + self._killer.workers > retries
+        unlucky = self._killer.workers > 0 and failed + self._killer.workers > retries
         finals = {ERROR} if poison.times == ALWAYS else {SUCCESS}
         if retries < poison.times < ALWAYS:
             is_sure = not (poison.ends or lost or self.restarts or self.scene.shared)

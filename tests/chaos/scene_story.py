@@ -78,7 +78,7 @@ class SceneStory:
         if driver.poll() is None:
             leave = self.image.leave
             driver.send_signal(getattr(signal, leave.how) if leave else signal.SIGKILL)
-        elif driver.returncode not in (0, MODEL_FAILED):
+        elif driver.returncode not in ((0, MODEL_FAILED) if self._killer.workers else (0,)):
             text = f"{self.image.image_id}: its driver ended by {driver.returncode}"
             self._found.append(Finding("broken", text))
         driver.wait(LEAVE_SECONDS)
