@@ -67,6 +67,18 @@ class Axis:
         start = self.start(number)
         return first - start, start + self.length(number) - last
 
+    def along(self, number: int) -> tuple[int, int, tuple[int, int]]:
+        """Returns `start`, `length` and `halo` of a tile; remembered, as a million tiles ask."""
+        known = self._known.get(number)
+        if known is None:
+            known = self.start(number), self.length(number), self.halo(number)
+            self._known[number] = known
+        return known
+
+    @cached_property
+    def _known(self) -> dict[int, tuple[int, int, tuple[int, int]]]:
+        return {}
+
     def near(self, number: int) -> range:
         """Returns the tiles that overlap or touch a tile, and itself."""
         first, last = number, number

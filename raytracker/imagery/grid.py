@@ -199,17 +199,21 @@ class Grid:
         row, column = first_row + tile // across, first_column + tile % across
         if self._kept is not None:
             row, column = self._kept.place(region, tile)
+        (top, height, above), (left, width, beside) = (
+            self.down.along(row),
+            self.across.along(column),
+        )
         return Tile(
             image=self.info,
             region=region,
             number=tile,
             row=row,
             column=column,
-            row_off=self.down.start(row),
-            col_off=self.across.start(column),
-            width=self.across.length(column),
-            height=self.down.length(row),
-            halo=self.halo(row, column),
+            row_off=top,
+            col_off=left,
+            width=width,
+            height=height,
+            halo=(above, beside),
             region_bounds=self._bounds(*span),
             bands=self.bands,
         )
