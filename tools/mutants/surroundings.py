@@ -25,6 +25,7 @@ FORKS = ("tests/integration/test_forks.py::test_a_fork_of_a_driver_is_refused",)
 ATTEMPTS = (
     "tests/integration/test_attempts.py::test_an_attempt_that_is_repeated_has_said_nothing",
 )
+WORKERS = ("tests/unit/test_workers.py",)
 DISPATCH = ("tests/unit/test_dispatch.py",)
 OUTCOMES = "tests/integration/test_mapping_outcomes.py"
 DRAWING = "tests/integration/test_mapping_pacing.py"
@@ -152,6 +153,44 @@ MUTATIONS = [
             ),
         ),
         DISPATCH,
+    ),
+    Mutation(
+        "a death that counts for who may not have been alone",
+        (
+            (
+                "mapping/dispatch.py",
+                "        elif not chunk.is_suspect:\n            self._queue(replace",
+                "        elif False:\n            self._queue(replace",
+            ),
+        ),
+        DISPATCH,
+    ),
+    Mutation(
+        "a suspect that is not alone in its worker",
+        (
+            (
+                "mapping/workers.py",
+                "and not any(place.is_alone for place in member.places)",
+                "and True",
+            ),
+        ),
+        WORKERS,
+    ),
+    Mutation(
+        "an image that takes all workers",
+        (("mapping/workers.py", "and other.under_way < image.under_way", "and False"),),
+        WORKERS,
+    ),
+    Mutation(
+        "a batch that fails with its mates",
+        (
+            (
+                "pipeline/worker.py",
+                "            if len(entries) == 1:\n                return [err]",
+                "            return [err] * len(entries)",
+            ),
+        ),
+        ("tests/unit/test_batches.py",),
     ),
     Mutation(
         "a thread that uses Ray while it goes",
