@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import NodeDiedError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..errors import OutputError
@@ -143,6 +143,8 @@ class ResultStore:
                 continue
             try:
                 problem = ray.get(answer)
+            except NodeDiedError:  # Ray knows it of this task sooner than of the node
+                continue
             except RayError as err:
                 problem = f"{type(err).__name__}: {err}".splitlines()[0]
             if problem:

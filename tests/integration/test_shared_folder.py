@@ -39,3 +39,19 @@ def test_a_folder_of_one_node_only_is_found_out(tmp_path: Path) -> None:
     address = ray.nodes()[0]["NodeManagerAddress"]
     with pytest.raises(OutputError, match=f"not shared with node {address}.*every node mounts"):
         Elsewhere(tmp_path / "out").check_shared()
+
+
+class Gone(ResultStore):
+    """A store on a node that dies before it has answered."""
+
+    def read(self, name: str) -> bytes:
+        raise ray.exceptions.NodeDiedError("the node has gone")
+
+    def __reduce__(self) -> Any:
+        return Gone, (self.url,)
+
+
+@pytest.mark.usefixtures("two_nodes")
+def test_a_node_that_has_gone_is_nobodys_problem(tmp_path: Path) -> None:
+    """Ray tells it of the task before it shows the node as lost."""
+    Gone(tmp_path / "out").check_shared()
