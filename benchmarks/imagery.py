@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import rasterio
+import ray
+import ray.data
+from rasterio.windows import Window
 
 from raytracker import process_image
 from raytracker.imagery import Tile, describe, plan, read
@@ -76,7 +80,8 @@ def image(bench: Bench) -> None:
     that of one of its tiles, which is what a call costs besides its tiles. Of an image of uint8
     (deflate, blocks of 256), in tiles of 64 and of 256 pixels, regions of 2,048; also with a
     Feature each, put into a folder and merged. Beside it two bare processes that read the same
-    windows with rasterio in a loop, half of the rows each.
+    windows with rasterio in a loop, half of the rows each; and, once, Ray Data, whose `map_batches`
+    reads them, each process with the image kept open.
     """
     side = bench.size(16_000, 2_048)
     with TemporaryDirectory() as folder, job_table() as table, local_ray():
@@ -115,7 +120,36 @@ def image(bench: Bench) -> None:
             plain, bare, output = rates.values()
             bench.goal(f"of bare, tiles of {size}", quotients(plain, bare), at_least=goal)
             bench.goal(f"output / none, tiles of {size}", quotients(output, plain), at_least=0.5)
+            data = bench.alternate(
+                "tiles/s", {f"Ray Data, {what}": partial(_ray_data, path, side, size)}, 1
+            )
+            ratio = [median(plain) / rate for rates in data.values() for rate in rates]
+            bench.goal(f"process_image / Ray Data, tiles of {size}", ratio, at_least=5)
         bench.goal("a call besides its tiles", alone, "s", at_most=0.6)
+
+
+class _Reader:
+    """Reads windows for Ray Data."""
+
+    def __init__(self, path: str, size: int) -> None:
+        self._source, self._size = rasterio.open(path), size
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        for row, column in zip(batch["row"].tolist(), batch["column"].tolist(), strict=True):
+            self._source.read(window=Window(column, row, self._size, self._size))
+        return batch
+
+
+def _ray_data(path: Path, side: int, size: int) -> float:
+    """Returns the tiles a second of Ray Data, from its call to its last row."""
+    places = range(0, side - size + 1, size)
+    rows = [{"row": row, "column": column} for row in places for column in places]
+    data = ray.data.from_items(rows).map_batches(
+        _Reader, fn_constructor_args=(str(path), size), concurrency=2, batch_size=64
+    )
+    with stopwatch() as seconds:
+        assert sum(len(batch["row"]) for batch in data.iter_batches()) == len(rows)
+    return len(rows) / seconds()
 
 
 def _corner(path: Path) -> str:
