@@ -25,7 +25,7 @@ CHUNKS_OF_A_WORKER = 2  # under way: it never waits for the driver
 IMAGES_OF_A_WORKER = 8  # that it remembers
 LOOK_SECONDS = 1.0  # how often it is seen how many the nodes hold
 PATIENCE_SECONDS = 10.0  # until it is told that no worker can be placed
-MOST_FAILURES = 3  # to make a model, one after another, once one was made
+MOST_FAILURES = 3  # to make a model, one after another, where others may do better
 PAUSE_SECONDS = 1.0  # after the first of them; then twice as long
 HUNGRY_SECONDS = 2.0
 
@@ -218,7 +218,8 @@ class WorkerPool:
             why = in_a_line(cause_of(answer))
             if not died_with_node(answer):
                 self._failures += 1
-                final = MOST_FAILURES if self.made else 1
+                raised = isinstance(answer, ray.exceptions.RayTaskError)
+                final = 1 if raised and not self.made else MOST_FAILURES
                 if not self._members and self._failures >= final:
                     raise ModelFailed(f"the model {self.name} cannot be made: {why}")
             pause = PAUSE_SECONDS * 2 ** min(5, self._failures)

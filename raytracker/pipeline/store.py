@@ -128,7 +128,7 @@ class ResultStore:
             self._place.remove(token)
 
     def _check_nodes(self, nodes: list[dict[str, Any]], token: str) -> None:
-        see = ray.remote(num_cpus=0, max_retries=0)(_see)
+        see = ray.remote(num_cpus=0)(_see)  # Ray may try it again: a process may be killed
         asked = {
             see.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)

@@ -163,6 +163,26 @@ def test_a_model_that_cannot_be_made_is_told_at_once(
     assert run(Outliner, image_id="scene", if_exists="resume", work=how).status == "SUCCESS"
 
 
+class Dying(Outliner):
+    """Ends its process while it is made, so often."""
+
+    def __init__(self, notes: Path, times: int) -> None:
+        super().__init__(notes)
+        if noted(notes)["made"] <= times:
+            os._exit(1)
+
+
+def test_a_model_whose_process_dies_is_made_again(run: Callable[..., JobItem], notes: Path) -> None:
+    """Somebody may have killed it; three times in a row it is told."""
+    how = Work(fn_constructor_args=(notes, 2), concurrency=1)
+    assert run(Dying, work=how).status == "SUCCESS"
+    assert noted(notes)["made"] == 3
+    how = Work(fn_constructor_args=(notes, 99), concurrency=1)
+    with pytest.raises(ModelFailed, match="Dying cannot be made: .*died"):
+        run(Dying, image_id="again", work=how)
+    assert noted(notes)["made"] == 6
+
+
 def test_what_no_node_has_is_told(run: Callable[..., JobItem]) -> None:
     """With what was asked for, and what there is."""
     for function, who in ((Broken, "a worker of Broken"), (lambda pixels, tile: None, "a task")):
