@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from typing import Annotated, Any
 
@@ -14,71 +12,8 @@ except ImportError as error:
     sys.exit(f'{error}; install what the command needs with: pip install "raytracker[cli]"')
 
 from .. import __version__
-from ..errors import (
-    ImageExists,
-    InvalidEstimate,
-    InvalidFunction,
-    InvalidGrid,
-    InvalidImage,
-    InvalidImageId,
-    InvalidLayout,
-    LedgerError,
-    OutputError,
-    RaytrackerError,
-    ResumeMismatch,
-    TableError,
-    TableMismatch,
-)
 from .options import Refused, bands_of, concurrency_of, if_exists_of, seconds_of, size_of
-
-BAD_USAGE = (
-    ImageExists,
-    InvalidEstimate,
-    InvalidFunction,
-    InvalidGrid,
-    InvalidImage,
-    InvalidImageId,
-    InvalidLayout,
-    LedgerError,
-    OutputError,
-    Refused,
-    ResumeMismatch,
-    TableError,
-    TableMismatch,
-)
-
-# Typer makes a paragraph of what lies between empty lines, and a line of what is a paragraph.
-_ENVIRONMENT = """\
-[bold]Environment:[/bold]
-
-AWS_PROFILE, AWS_DEFAULT_REGION and all else that boto3 reads: where the job table is, and who asks
-
-AWS_ENDPOINT_URL_DYNAMODB: another DynamoDB, such as http://127.0.0.1:8000"""
-_STATUSES = """\
-[bold]Exit status:[/bold] 0 SUCCESS, 3 PARTIAL (some regions failed), 4 FAILED, 5 CANCELLED"""
-_RUN_EPILOG = f"""\
-[bold]Examples:[/bold]
-
-raytracker run scene.tif detect.py:detect --embedded --table demo --output out
-
-raytracker run s3://bucket/scene.tif mypackage.detect:ships --table ImageJobs --output s3://bucket/out
-
-raytracker run scene.tif detect.py:detect --table ImageJobs --resume
-
-{_ENVIRONMENT}
-
-RAY_ADDRESS: the Ray cluster to use ("auto": the one on this machine); without it, a Ray of its own
-
-{_STATUSES} elsewhere, 130 cancelled by Ctrl-C, \
-2 bad usage (arguments, image, table, credentials), 1 anything else"""
-_COST_EPILOG = """\
-[bold]Example:[/bold] raytracker cost --regions 5000 --tiles 20000 --minutes 10"""
-_STATUS_EPILOG = f"""\
-[bold]Example:[/bold] raytracker status /data/scene.tif --table ImageJobs --json
-
-{_ENVIRONMENT}
-
-{_STATUSES}; 0 also while it goes on; 2 no such image or table"""
+from .told import COST_EPILOG, RUN_EPILOG, STATUS_EPILOG, told
 
 app = typer.Typer(
     help="Runs a function over every tile of an image, in Ray tasks, and knows how far it has "
@@ -148,7 +83,7 @@ def _raytracker(
     pass
 
 
-@app.command(epilog=_RUN_EPILOG)
+@app.command(epilog=RUN_EPILOG)
 def run(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="A path, or s3://bucket/key.")],
     function: Annotated[
@@ -276,7 +211,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a function over every tile of an image. Ctrl-C cancels the image."""
-    with _told():
+    with told():
         cut = {
             "tile_size": size_of("--tile-size", tile_size),
             "tile_overlap": size_of("--tile-overlap", tile_overlap),
@@ -325,7 +260,7 @@ def run(
     raise typer.Exit(code)
 
 
-@app.command(epilog=_STATUS_EPILOG)
+@app.command(epilog=STATUS_EPILOG)
 def status(
     image_id: Annotated[
         str, typer.Argument(metavar="IMAGE_ID", help="The image's key in the table.")
@@ -334,7 +269,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show how far an image has come, as the table knows it."""
-    with _told():
+    with told():
         from ..job_table import JobTable, check_image_id
         from .show import EXIT_STATUS, print_json, print_status
 
@@ -349,7 +284,7 @@ def status(
     raise typer.Exit(EXIT_STATUS.get(job.status, 0))
 
 
-@app.command(epilog=_COST_EPILOG)
+@app.command(epilog=COST_EPILOG)
 def cost(
     regions: Annotated[int, typer.Option(metavar="N", help="Regions of the image.")],
     minutes: Annotated[float, typer.Option(metavar="M", help="How long the image takes.")],
@@ -365,7 +300,7 @@ def cost(
     ] = False,
 ) -> None:
     """Estimate what tracking an image costs: writes, and write capacity units (WCU)."""
-    with _told():
+    with told():
         from ..cost import estimate
         from .show import print_cost
 
@@ -383,7 +318,7 @@ def create(
     ] = False,
 ) -> None:
     """Make a job table: on demand, key image_id, TTL on expire_time; no-op if it is there."""
-    with _told():
+    with told():
         from ..job_table import JobTable
 
         has_ttl = JobTable(name).create(set_ttl=set_ttl)
@@ -393,18 +328,3 @@ def create(
             else f"table {name} is there, but has no TTL: expired items stay; "
             f"`raytracker table create {name} --set-ttl` sets it on expire_time"
         )
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turns what raytracker raises into one line on stderr and an exit status."""
-    try:
-        yield
-    except RaytrackerError as err:
-        from .show import one_line
-
-        typer.echo(f"raytracker: {one_line(err)}", err=True)
-        raise typer.Exit(2 if isinstance(err, BAD_USAGE) else 1) from err
-    except KeyboardInterrupt as err:
-        typer.echo("raytracker: interrupted; nothing was started", err=True)
-        raise typer.Exit(130) from err

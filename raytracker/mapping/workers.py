@@ -1,11 +1,10 @@
-"""Workers: actors that each hold a model, made once, and work through chunks of any image."""
+"""Workers, each with a model: how many there are, and whose chunks they get."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,56 +17,16 @@ from .chunks import Answer
 from .dispatch import Chunk
 from .executors import Executor, asked, check_fits
 from .failure import cause_of
+from .model_worker import ModelWorker
 
 logger = logging.getLogger(__name__)
 
 CHUNKS_OF_A_WORKER = 2  # under way: it never waits for the driver
-IMAGES_OF_A_WORKER = 8  # that it remembers
 LOOK_SECONDS = 1.0  # how often it is seen how many the nodes hold
 PATIENCE_SECONDS = 10.0  # until it is told that no worker can be placed
 MOST_FAILURES = 3  # to make a model, one after another, where others may do better
 PAUSE_SECONDS = 1.0  # after the first of them; then twice as long
 HUNGRY_SECONDS = 2.0
-
-
-class ModelWorker:
-    """The actor: a model, and what works through the chunks of each image with it."""
-
-    def __init__(self) -> None:
-        self._model: Any = None
-        self._images: OrderedDict[str, Any] = OrderedDict()
-        self._ended_at = 0.0
-
-    def make(self, model: Callable[..., Any], args: Any, *resolved: Any) -> None:
-        """Makes the model.
-
-        Args:
-            model: What makes it, a class.
-            args: The names of its keyword arguments.
-            resolved: Its arguments, those with names last.
-        """
-        split = len(resolved) - len(args)
-        self._model = model(*resolved[:split], **dict(zip(args, resolved[split:], strict=True)))
-
-    def work_through(self, image: Sequence[Any], tiles: Sequence[int]) -> Answer:
-        """Works through a chunk.
-
-        Args:
-            image: A reference of what does that for its image, as `chunks.reporting` returns it.
-            tiles: The numbers of the tiles.
-        """
-        begun = time.perf_counter()
-        [reference] = image
-        name = reference.hex()
-        idle = begun - self._ended_at if name in self._images else 0.0
-        if name not in self._images:
-            self._images[name] = ray.get(reference)
-            if len(self._images) > IMAGES_OF_A_WORKER:
-                self._images.popitem(last=False)
-        self._images.move_to_end(name)
-        answer: Answer = self._images[name](tiles, self._model)
-        self._ended_at = time.perf_counter()
-        return answer._replace(idle_seconds=idle)
 
 
 @dataclass(eq=False)

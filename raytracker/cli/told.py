@@ -1,0 +1,89 @@
+"""What the command tells beside its results: how it is used, and what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from ..errors import (
+    ImageExists,
+    InvalidEstimate,
+    InvalidFunction,
+    InvalidGrid,
+    InvalidImage,
+    InvalidImageId,
+    InvalidLayout,
+    LedgerError,
+    OutputError,
+    RaytrackerError,
+    ResumeMismatch,
+    TableError,
+    TableMismatch,
+)
+from .options import Refused
+
+BAD_USAGE = (
+    ImageExists,
+    InvalidEstimate,
+    InvalidFunction,
+    InvalidGrid,
+    InvalidImage,
+    InvalidImageId,
+    InvalidLayout,
+    LedgerError,
+    OutputError,
+    Refused,
+    ResumeMismatch,
+    TableError,
+    TableMismatch,
+)
+
+# Typer makes a paragraph of what lies between empty lines, and a line of what is a paragraph.
+_ENVIRONMENT = """\
+[bold]Environment:[/bold]
+
+AWS_PROFILE, AWS_DEFAULT_REGION and all else that boto3 reads: where the job table is, and who asks
+
+AWS_ENDPOINT_URL_DYNAMODB: another DynamoDB, such as http://127.0.0.1:8000"""
+_STATUSES = """\
+[bold]Exit status:[/bold] 0 SUCCESS, 3 PARTIAL (some regions failed), 4 FAILED, 5 CANCELLED"""
+RUN_EPILOG = f"""\
+[bold]Examples:[/bold]
+
+raytracker run scene.tif detect.py:detect --embedded --table demo --output out
+
+raytracker run s3://bucket/scene.tif mypackage.detect:ships --table ImageJobs --output s3://bucket/out
+
+raytracker run scene.tif detect.py:detect --table ImageJobs --resume
+
+{_ENVIRONMENT}
+
+RAY_ADDRESS: the Ray cluster to use ("auto": the one on this machine); without it, a Ray of its own
+
+{_STATUSES} elsewhere, 130 cancelled by Ctrl-C, \
+2 bad usage (arguments, image, table, credentials), 1 anything else"""
+COST_EPILOG = """\
+[bold]Example:[/bold] raytracker cost --regions 5000 --tiles 20000 --minutes 10"""
+STATUS_EPILOG = f"""\
+[bold]Example:[/bold] raytracker status /data/scene.tif --table ImageJobs --json
+
+{_ENVIRONMENT}
+
+{_STATUSES}; 0 also while it goes on; 2 no such image or table"""
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turns what raytracker raises into one line on stderr and an exit status."""
+    try:
+        yield
+    except RaytrackerError as err:
+        from .show import one_line
+
+        typer.echo(f"raytracker: {one_line(err)}", err=True)
+        raise typer.Exit(2 if isinstance(err, BAD_USAGE) else 1) from err
+    except KeyboardInterrupt as err:
+        typer.echo("raytracker: interrupted; nothing was started", err=True)
+        raise typer.Exit(130) from err
