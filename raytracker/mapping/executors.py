@@ -10,7 +10,7 @@ import ray
 from ray import exceptions as rays
 
 from ..errors import CannotBePlaced
-from ..ray_runtime import died_with_node, how_many_fit, may_grow, resources_of
+from ..ray_runtime import died_with_node, how_many_fit, may_grow, most_of_a_node, resources_of
 from .dispatch import Chunk, Loss
 from .policy import Bound
 
@@ -164,12 +164,7 @@ def check_fits(request: Mapping[str, float], who: str) -> None:
 
 def asked(request: Mapping[str, float]) -> str:
     """Returns in words how much is asked for, and how much there is."""
-    most: dict[str, float] = {}
-    for node in ray.nodes():
-        if node["Alive"]:
-            for name, amount in node["Resources"].items():
-                most[name] = max(amount, most.get(name, 0.0))
     return ", ".join(
-        f"{amount:g} {name} (a node has {most.get(name, 0):g} at most)"
+        f"{amount:g} {name} (a node has {most_of_a_node(name):g} at most)"
         for name, amount in request.items()
     )

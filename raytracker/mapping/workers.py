@@ -75,6 +75,7 @@ class WorkerPool:
     ) -> None:
         self.name = getattr(model, "__name__", type(model).__name__)
         self.made = 0
+        self.trouble: str | None = None  # that no worker is ready, where that takes long
         self._model = model
         self._args, self._kwargs = tuple(args), dict(kwargs)
         own = {"num_cpus": 1, **options, "max_restarts": 0, "max_task_retries": 0}
@@ -87,7 +88,6 @@ class WorkerPool:
         self._failures = 0
         self._wait_until = self._look_at = 0.0
         self._fit = 0
-        self._is_told = False
         self._is_closed = False
 
     def start(self) -> None:
@@ -114,10 +114,11 @@ class WorkerPool:
 
     def prepare(self, image: OfImage, waiting: int) -> Making | None:
         """As in `Executor`."""
+        now = time.monotonic()
+        self._look(now)
         with self._lock:
             if self._is_closed:
                 raise RaytrackerError(f"the workers of {self.name} were closed")
-            now = time.monotonic()
             for member in self._members:
                 if not member.is_ready and member.watcher is None:
                     member.watcher = image
@@ -126,9 +127,31 @@ class WorkerPool:
                 member = self._wanted()
                 member.watcher = image
                 return Making(self, member)
-            if not self.ready:
-                self._check_placed(now)
         return None
+
+    def _look(self, now: float) -> None:
+        """Sees once a second how many workers the nodes hold; tells it where that is none.
+
+        Never with the lock: who has it must not wait for Ray's own, which `submit` is called with.
+
+        Raises:
+            CannotBePlaced: No node could ever hold one.
+        """
+        waits = bool(self._members) and not self.ready
+        if now < self._look_at or not (waits or self._most is None):
+            return
+        self._look_at = now + LOOK_SECONDS
+        self._fit = how_many_fit(self._request)
+        if not waits:
+            self.trouble = None
+            return
+        check_fits(self._request, f"a worker of {self.name}")
+        since = min((member.since for member in list(self._members)), default=now)
+        if now - since > PATIENCE_SECONDS and self.trouble is None:
+            self.trouble = (
+                f"no worker of {self.name} is ready yet; each asks for {asked(self._request)}"
+            )
+            logger.warning("%s", self.trouble)
 
     def _target(self, waiting: int) -> int:
         """Returns how many workers there should be."""
@@ -137,12 +160,7 @@ class WorkerPool:
         busy = all(len(m.places) >= CHUNKS_OF_A_WORKER for m in self._members if m.is_ready)
         if not busy or len(self._members) >= waiting:
             return 0
-        if self._most is not None:
-            return self._most
-        if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + LOOK_SECONDS
-            self._fit = how_many_fit(self._request)
-        return self._fit
+        return self._fit if self._most is None else self._most
 
     def _wanted(self) -> _Member:
         member = _Member(time.monotonic())
@@ -171,6 +189,7 @@ class WorkerPool:
                 member.is_ready = True
                 self.made += 1
                 self._failures = 0
+                self.trouble = None
                 self._wake()
                 return
             self._members.remove(member)
@@ -186,26 +205,6 @@ class WorkerPool:
             logger.warning("a worker's model %s cannot be made: %s", self.name, why)
         if member.handle is not None:
             ray.kill(member.handle)
-
-    def _check_placed(self, now: float) -> None:
-        """Tells that no worker can be placed, once that has taken a while.
-
-        Raises:
-            CannotBePlaced: No node could ever hold one.
-        """
-        if not self._members:
-            return
-        check_fits(self._request, f"a worker of {self.name}")
-        if now - self._members[0].since > PATIENCE_SECONDS and not self._is_told:
-            self._is_told = True
-            logger.warning("%s", self.trouble)
-
-    @property
-    def trouble(self) -> str | None:
-        """That no worker is ready, where that takes long; else None."""
-        if not self._is_told or self.ready:
-            return None
-        return f"no worker of {self.name} is ready yet; each asks for {asked(self._request)}"
 
     # --- their chunks ---
 

@@ -11,7 +11,7 @@ import ray
 # Not ray.get_runtime_context: like all of Ray's public calls that starts a Ray where none is.
 from ray.runtime_context import get_runtime_context
 
-from .connection import check_connected
+from .connection import check_connected, holding_connection
 
 
 def runtime_environment() -> str:
@@ -69,14 +69,26 @@ def resources_of(options: Mapping[str, Any]) -> dict[str, float]:
 
 
 def how_many_fit(request: Mapping[str, float]) -> int:
-    """Returns how many times the cluster's nodes, all idle, have what is asked for."""
+    """Returns how many times the cluster's nodes, all idle, have what is asked for.
+
+    Raises:
+        RayNotInitialized: This process is connected to none.
+    """
     count = 0
-    for node in ray.nodes():
-        if node["Alive"]:
-            has = node["Resources"]
-            fits = (has.get(name, 0.0) / amount for name, amount in request.items())
-            count += int(min(fits, default=1) + 1e-9)
+    for has in _resources():
+        fits = (has.get(name, 0.0) / amount for name, amount in request.items())
+        count += int(min(fits, default=1) + 1e-9)
     return count
+
+
+def most_of_a_node(name: str) -> float:
+    """Returns how much of a resource the node has that has the most; errors as `how_many_fit`."""
+    return max((has.get(name, 0.0) for has in _resources()), default=0.0)
+
+
+def _resources() -> list[dict[str, float]]:
+    with holding_connection():
+        return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
 def may_grow() -> bool | None:
@@ -84,8 +96,9 @@ def may_grow() -> bool | None:
     from ray.experimental.internal_kv import _internal_kv_get
 
     try:
-        # What `ray status` shows. Without an autoscaler each node is a type of its own.
-        told = json.loads(_internal_kv_get("__autoscaling_status") or b"")
+        with holding_connection():
+            # What `ray status` shows. Without an autoscaler each node is a type of its own.
+            told = json.loads(_internal_kv_get("__autoscaling_status") or b"")
         types: dict[str, str] = told["autoscaler_report"]["node_type_mapping"]
     except (
         Exception

@@ -6,7 +6,8 @@ import pytest
 import ray
 from ray.exceptions import RayActorError
 
-from raytracker.ray_runtime import died_with_node, how_many_fit, resources_of
+from raytracker.errors import RayNotInitialized
+from raytracker.ray_runtime import died_with_node, how_many_fit, most_of_a_node, resources_of
 
 
 def test_an_actor_that_died_with_its_node() -> None:
@@ -24,7 +25,11 @@ def test_how_many_fit(monkeypatch: pytest.MonkeyPatch) -> None:
         {"Alive": True, "Resources": {"CPU": 4.0, "there": 1.0}},
         {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
     ]
+    with pytest.raises(RayNotInitialized):  # asked all the same, Ray would start a cluster
+        how_many_fit({})
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
     asked = resources_of({"num_cpus": 2, "num_gpus": None, "resources": {"there": 0.5}})
     assert asked == {"CPU": 2.0, "there": 0.5}
+    assert most_of_a_node("CPU") == 4
     assert [how_many_fit(each) for each in (asked, {"CPU": 1.0}, {"GPU": 1.0})] == [2, 5, 0]
