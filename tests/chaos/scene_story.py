@@ -85,8 +85,10 @@ class SceneStory:
 
     def go_on(self) -> None:
         """Runs what is left, in this process."""
-        how = "resume" if self._runs_before() else "error"
-        self._last.drive(self._table, how, None, redrive=self._redrive)
+        if self._runs_before():
+            self._last.drive(self._table, "resume", None, redrive=self._redrive)
+        else:  # the first driver ended before it had begun
+            self._last.drive(self._table, "error", None)
 
     def _runs_before(self) -> list[tuple[str, str]]:
         last = self._last.name
@@ -97,7 +99,8 @@ class SceneStory:
         """Returns the tiles as they were last seen before the last run."""
         if self._last is self._first or self._last.restarts:
             return b""  # nobody knows which of the runs that were called again did it
-        return bytes(self._scanner.sights[self._runs_before()[-1]].floor)
+        before = self._runs_before()
+        return bytes(self._scanner.sights[before[-1]].floor) if before else b""
 
     def known(self) -> Known:
         """Returns what is known of the tiles."""
