@@ -193,6 +193,7 @@ class WorkerPool:
                 self._wake()
                 return
             self._members.remove(member)
+            ray.kill(member.handle)  # else it lives, and has its GPU, as long as somebody knows it
             why = in_a_line(cause_of(answer))
             if not died_with_node(answer):
                 self._failures += 1
@@ -203,8 +204,6 @@ class WorkerPool:
             pause = PAUSE_SECONDS * 2 ** min(5, self._failures)
             self._wait_until = time.monotonic() + pause
             logger.warning("a worker's model %s cannot be made: %s", self.name, why)
-        if member.handle is not None:
-            ray.kill(member.handle)
 
     # --- their chunks ---
 

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import log2
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,9 @@ from raytracker.imagery import Tile
 from tests.support.scenes import outline, results
 from tests.support.waiting import wait_until
 
-GPUS = 2
+pytestmark = pytest.mark.usefixtures("ray_cluster")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def ray_with_gpus() -> Iterator[None]:
-    """A Ray with GPUs that are none."""
-    ray.init(
-        "local", num_cpus=4, num_gpus=GPUS, include_dashboard=False, object_store_memory=80_000_000
-    )
-    yield
-    ray.shutdown()
+GPUS = 1  # of the Ray of all tests; it is none
 
 
 @pytest.fixture
@@ -71,10 +63,10 @@ class Outliner:
 def test_a_model_is_made_once_in_each_worker(
     run: Callable[..., JobItem], notes: Path, tmp_path: Path
 ) -> None:
-    """With its arguments, and a GPU each; then it is called like a function."""
+    """With its arguments, and half a GPU each; then it is called like a function."""
     how = Work(
         fn_constructor_args=(notes,), fn_constructor_kwargs={"seconds": 0.01}, concurrency=2,
-        num_gpus=1,
+        num_gpus=0.5,
     )  # fmt: skip
     job = run(Outliner, tile_size=64, work=how)
     assert (job.status, job.model_name) == ("SUCCESS", "Outliner")
@@ -155,8 +147,12 @@ def test_a_model_that_cannot_be_made_is_told_at_once(
     run: Callable[..., JobItem], job_table: JobTable, notes: Path
 ) -> None:
     """In a line, and not as an error of each tile; the job can be gone on with."""
-    with pytest.raises(ModelFailed, match=r"Broken cannot be made: FileNotFoundError: weights\.pt"):
+    with pytest.raises(
+        ModelFailed, match=r"cannot be made: FileNotFoundError: weights\.pt"
+    ) as told:
         run(Broken, image_id="scene", work=Work(concurrency=2))
+    wait_until(lambda: ray.available_resources().get("CPU") == 4, what="the workers' end")
+    assert "Broken" in str(told.value)
     tracker = ImageTracker.attach("scene", table=job_table)
     assert tracker.pending() == list(range(4))
     how = Work(fn_constructor_args=(notes,))
@@ -186,7 +182,7 @@ def test_a_model_whose_process_dies_is_made_again(run: Callable[..., JobItem], n
 def test_what_no_node_has_is_told(run: Callable[..., JobItem]) -> None:
     """With what was asked for, and what there is."""
     for function, who in ((Broken, "a worker of Broken"), (lambda pixels, tile: None, "a task")):
-        with pytest.raises(CannotBePlaced, match=rf"{who}.* 3 GPU \(a node has 2 at most\)"):
+        with pytest.raises(CannotBePlaced, match=rf"{who}.* 3 GPU \(a node has 1 at most\)"):
             run(function, image_id=who, work=Work(num_gpus=3))
 
 

@@ -226,6 +226,7 @@ def test_an_interrupted_image_goes_on_where_it_stands(
             run(noted, tile_size=size, if_exists="resume")
     with pytest.raises(ImageExists):
         run(noted, tile_size=128)
+    wait_until(lambda: ray.available_resources().get("CPU") == 4, what="cancelled tasks")
     interrupted.touch()
     outcomes = ImageTracker.attach(str(BAHAMAS), table=job_table).tile_outcomes()
     done = len(outcomes) - outcomes.count(0)

@@ -352,7 +352,7 @@ def test_an_actor_that_cannot_start_is_told(
         def __init__(self) -> None:
             raise ImportError("no library on this node")
 
-    monkeypatch.setattr("raytracker.actor.finding.ImageActor", Broken)
+    monkeypatch.setattr("raytracker.actor.finding._actor_class", lambda: ray.remote(Broken))
     monkeypatch.setattr("raytracker.reporter.reporting.UNREACHABLE_SECONDS", 1.0)
     tracker = ImageTracker.start("scene", regions=2, table=job_table)
     tracker.report(0)
