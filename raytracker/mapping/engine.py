@@ -230,10 +230,12 @@ class Engine:
         return spans
 
     def _stopped(self) -> JobStopped:
-        """Ends the job as it stands, durably; returns what the consumer is told."""
-        with self._connected():
-            for told, (item, _) in list(self._in_flight.items()):
-                self._source.cancel(item, told, force=False)
+        """Ends the job as it stands, durably; returns what the consumer is told.
+
+        What is in flight is cancelled as ever, once that is done: a cancel that meets a task which
+        Ray is about to hand to a worker ends this process with Ray's words.
+        """
+        self._more = False
         end_early(self._run, "STOPPED", STOP_SECONDS)
         return self._failures.stopped()
 
