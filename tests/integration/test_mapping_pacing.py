@@ -119,8 +119,8 @@ tracker = ImageTracker.start("scene", regions=300, table=JobTable(*sys.argv[1:3]
 """
 
 
-def drive(table: JobTable, code: str) -> str:
-    """Runs a driver with a cluster of its own; returns what it prints."""
+def drive(table: JobTable, code: str) -> None:
+    """Runs a driver with a cluster of its own, which asserts what is to be so."""
     done = subprocess.run(
         [
             sys.executable,
@@ -135,7 +135,6 @@ def drive(table: JobTable, code: str) -> str:
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_the_bound_follows_a_cluster_that_grows(job_table: JobTable) -> None:
@@ -182,15 +181,14 @@ def test_a_result_that_is_lost_is_an_error_of_the_consumer(job_table: JobTable) 
         time.sleep(0.1)
     cluster.remove_node(node, allow_graceful=False)
     [(key, result, error)] = there
-    print(key, result, isinstance(error, ray.exceptions.ObjectLostError))
+    assert (key, result) == (0, None)
+    assert isinstance(error, ray.exceptions.ObjectLostError), error
     [(key, result, error)] = here
-    print(key, len(result), error)
-    print(tracker.progress().region_success)
+    assert (key, len(result), error) == (1, 1_000_000, None)
+    assert tracker.progress().region_success == 2
     os._exit(0)
     """
-    printed = drive(job_table, code)
-    own = [line for line in printed.splitlines() if line[:1].isdigit()]  # Ray says things, too
-    assert own == ["0 None True", "1 1000000 None", "2"], printed
+    drive(job_table, code)  # which asserts: Ray prints into the midst of what its driver does
 
 
 # --- the end ---
