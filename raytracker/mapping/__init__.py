@@ -2,6 +2,7 @@
 
 from . import attempt
 from .chunks import ChunkFunction, Worked
+from .failure import ProcessSpoiled
 from .mapper import Results, map_chunks, map_items
 from .policy import TimeLimit, Tolerance
 from .task import Given
@@ -13,6 +14,7 @@ __all__ = [
     "Given",
     "ChunkFunction",
     "Worked",
+    "ProcessSpoiled",
     "WorkerPool",
     "Results",
     "TimeLimit",

@@ -14,7 +14,7 @@ from ..reporter import reporter
 from ..run import Run
 from .dispatch import Chunk, Dispatch, Settled
 from .executors import Executor, loss_of
-from .failure import cause_of
+from .failure import ProcessSpoiled, cause_of
 from .source import Finished, Source, Verdict
 
 Key = tuple[int, int]
@@ -148,7 +148,8 @@ class Chunked(Source):
             return self._dispatch.finished(
                 chunk, dict.fromkeys(chunk.tiles, reason_of(cause)), None
             )
-        return self._dispatch.lost(chunk, loss, reason_of(cause), time.monotonic())
+        reason = str(cause) if isinstance(cause, ProcessSpoiled) else reason_of(cause)
+        return self._dispatch.lost(chunk, loss, reason, time.monotonic())
 
     @property
     def trouble(self) -> str | None:

@@ -12,6 +12,7 @@ from ray import exceptions as rays
 from ..errors import CannotBePlaced
 from ..ray_runtime import died_with_node, how_many_fit, may_grow, most_of_a_node, resources_of
 from .dispatch import Chunk, Loss
+from .failure import ProcessSpoiled, cause_of
 from .policy import Bound
 
 LOOK_SECONDS = 1.0
@@ -142,7 +143,7 @@ def loss_of(error: BaseException) -> Loss | None:
     if isinstance(error, _OF_THE_NODE) or died_with_node(error):
         return Loss.NODE
     died = isinstance(error, (rays.WorkerCrashedError, rays.RayActorError))
-    return Loss.PROCESS if died else None
+    return Loss.PROCESS if died or isinstance(cause_of(error), ProcessSpoiled) else None
 
 
 def check_fits(request: Mapping[str, float], who: str) -> None:

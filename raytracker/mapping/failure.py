@@ -11,6 +11,10 @@ from ..errors import TaskFailed
 from ..ledger import reason_of
 
 
+class ProcessSpoiled(Exception):
+    """The process that raised it can do no more; what it was at is to be done in another."""
+
+
 def portable(error: Exception) -> Exception:
     """Returns the exception of a task as it can travel to the driver: itself, where it can."""
     try:

@@ -16,7 +16,7 @@ from ..ray_runtime import died_with_node, how_many_fit, in_a_line, resources_of
 from .chunks import Answer
 from .dispatch import Chunk
 from .executors import Executor, asked, check_fits
-from .failure import cause_of
+from .failure import ProcessSpoiled, cause_of
 from .model_worker import ModelWorker
 
 logger = logging.getLogger(__name__)
@@ -253,10 +253,7 @@ class WorkerPool:
         with self._lock:
             if place in member.places:
                 member.places.remove(place)
-            dead = isinstance(
-                answer, (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
-            )
-            if dead and member in self._members:
+            if _is_of_no_use(answer) and member in self._members:
                 self._members.remove(member)
                 ray.kill(member.handle)  # one that is only out of reach must not come back
             self._wake()
@@ -284,6 +281,13 @@ class WorkerPool:
     def _wake(self) -> None:
         for image in self._images:
             image.wake()
+
+
+def _is_of_no_use(answer: Any) -> bool:
+    """Returns whether the worker that gave an answer has died, or is to."""
+    dead = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
+    spoiled = isinstance(answer, BaseException) and isinstance(cause_of(answer), ProcessSpoiled)
+    return spoiled or isinstance(answer, dead)
 
 
 @dataclass(frozen=True)

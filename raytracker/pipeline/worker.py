@@ -18,8 +18,9 @@ import numpy as np
 from ..errors import InvalidFunction
 from ..imagery import Grid, Tile, kept_open, plain_environment, read
 from ..ledger import reason_of
-from ..mapping import TimeLimit, Worked
+from ..mapping import ProcessSpoiled, TimeLimit, Worked
 from .features import encode_features
+from .spoiled import is_spoiled
 from .store import ResultStore
 
 AHEAD_BYTES = 64_000_000  # of pixels that are read and not used, at most, but for one tile
@@ -53,6 +54,7 @@ class Worker:
 
         Raises:
             InvalidFunction: It does not return what a batch is to return.
+            ProcessSpoiled: Nothing can be computed in this process any more.
             Exception: It failed as a whole: the image cannot be read, or the output not written.
         """
         call = Call(function, self.limit, is_batch=self.batch_size is not None)
@@ -134,6 +136,7 @@ class Call:
 
         Raises:
             InvalidFunction: It does not return a result for each.
+            ProcessSpoiled: What it raised is of the process, not of a tile.
         """
         try:
             with self._limit.times(len(entries)).applied(), self._busy():
@@ -141,6 +144,8 @@ class Call:
         except InvalidFunction:
             raise
         except Exception as err:
+            if is_spoiled(err):
+                raise ProcessSpoiled(reason_of(err)) from err
             if len(entries) == 1:
                 return [err]
         middle = len(entries) // 2

@@ -230,6 +230,32 @@ def test_of_64_tiles_in_a_batch_one_ends_its_process(
     assert calls.pop("made") <= deaths + concurrency
 
 
+class Spoiled(Outliner):
+    """After one tile it can compute nothing more, as CUDA after an illegal address."""
+
+    is_spoiled = False
+
+    def outline(self, pixels: Any, tile: Tile) -> Any:
+        self.is_spoiled = self.is_spoiled or (tile.row, tile.column) == (3, 3)
+        if self.is_spoiled:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return super().outline(pixels, tile)
+
+
+def test_a_process_whose_gpu_is_of_no_more_use_is_replaced(
+    run: Callable[..., JobItem], notes: Path, tmp_path: Path
+) -> None:
+    """All that comes after would be blamed else; the tile that did it is the only error."""
+    how = Work(fn_constructor_args=(notes,), concurrency=1, num_gpus=1, retries=0)
+    job = run(Spoiled, tile_size=64, edges="pad", batch_size=16, work=how)
+    assert (job.region_success, job.region_error) == (3, 1)
+    assert list((job.tracker_errors or {}).values()) == [
+        "RuntimeError: CUDA error: an illegal memory access was encountered"
+    ]
+    assert len(results(tmp_path)["features"]) == 155
+    assert noted(notes)["made"] <= log2(16) + 3
+
+
 class Stuck(Outliner):
     """Does not come back from C at one tile."""
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from raytracker import Work
 from raytracker.errors import InvalidFunction, InvalidImage
 from raytracker.imagery import ImageInfo, Tile, describe, plan, read
-from raytracker.mapping import TimeLimit
+from raytracker.mapping import ProcessSpoiled, TimeLimit
 from raytracker.pipeline.features import encode_features
 from raytracker.pipeline.worker import Call, Entry, Worker
 from tests.support.grids import image, tiles
@@ -68,6 +68,50 @@ def test_a_batch_that_is_too_large_succeeds_in_parts() -> None:
 
     assert called(find, 8) == list(range(8))
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: device-side assert triggered\nCUDA kernel errors might be reported later",
+        "CUDA error: an illegal memory access was encountered",
+        "cudaErrorIllegalAddress: an illegal memory access was encountered",
+        "INTERNAL: CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure",
+        "CUDA failure 700: an illegal memory access was encountered ; GPU=0 ; expr=cudaFree(p)",
+    ],
+)
+def test_a_spoiled_process_is_not_a_tiles_fault(text: str) -> None:
+    """CUDA answers every later call with the same: no half of the batch is tried there."""
+    calls = []
+
+    def find(pixels: Any, its: list[Tile]) -> Any:
+        calls.append(len(its))
+        try:
+            raise RuntimeError(text)
+        except RuntimeError as err:
+            raise ValueError("the model failed") from err
+
+    with pytest.raises(ProcessSpoiled, match="the model failed"):
+        called(find, 8)
+    assert calls == [8]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB",
+        "CUDA error: out of memory",
+        "CUDNN_STATUS_NOT_SUPPORTED",
+        "a misaligned address in the street list",
+    ],
+)
+def test_what_the_next_call_may_do_better_is_a_tiles(text: str) -> None:
+    """Such as want of memory: halves are tried."""
+
+    def find(pixels: Any, its: list[Tile]) -> Any:
+        raise RuntimeError(text)
+
+    assert [str(one) for one in called(find, 2)] == [text, text]
 
 
 @pytest.mark.parametrize(
