@@ -7,7 +7,6 @@ Not one of `make bench`, as few machines have one. It needs nothing but the pack
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
@@ -175,7 +174,7 @@ def counted(path: Path, table: JobTable) -> None:
 
 
 def broken(path: Path, table: JobTable) -> None:
-    """A tile that spoils the GPU's context, batches that its memory doesn't hold, kills."""
+    """A tile that spoils the GPU's context, and batches that its memory doesn't hold."""
     for model, retries in ((Poisoned, 0), (Poisoned, 2), (Greedy, 0)):
         with TemporaryDirectory() as notes:
             args = (64, Path(notes))
@@ -186,27 +185,6 @@ def broken(path: Path, table: JobTable) -> None:
                 f"{progress.tile_error} errors of {progress.tile_count}; models made "
                 f"{models_made(notes)}; {sorted(set((job.tracker_errors or {}).values()))}"
             )
-    with TemporaryDirectory() as notes:
-        over = threading.Event()
-        killed: list[int] = []
-
-        def kill() -> None:
-            while not over.wait(1.5):
-                made = {int(path.name.split("-")[0]) for path in Path(notes).iterdir()}
-                for pid in made - set(killed):
-                    killed.append(pid)
-                    os.kill(pid, signal.SIGKILL)
-
-        killer = threading.Thread(target=kill)
-        killer.start()
-        work = Work(fn_constructor_args=(512, Path(notes)), concurrency=1, num_gpus=1)
-        job, progress, _ = processed(path, Net, table, work=work, tile_size=256)
-        over.set()
-        killer.join()
-        print(
-            f"kill -9 of the worker 1.5 s after each making: {job.status}, {progress.tile_success} "
-            f"of {progress.tile_count}; {len(killed)} kills, {models_made(notes)} models made"
-        )
 
 
 def models_made(notes: str) -> int:
@@ -227,4 +205,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from benchmarks import gpu  # whose classes travel to the workers by name, as a user's do
+
+    gpu.main()
