@@ -78,6 +78,10 @@ class TrackerSuperseded(RaytrackerError):
     """Another run has taken the image over; nothing of this one is written any more."""
 
 
+class ImageInUse(RaytrackerError):
+    """Another process runs the image, and shows that it lives; `take_over=True` takes it away."""
+
+
 class ResumeMismatch(RaytrackerError, ValueError):
     """A resume asks for another layout, tile size or region of interest than the item's."""
 

@@ -38,6 +38,7 @@ from .run import (
     job_item,
     job_table,
     keep,
+    leave,
     patiently,
     read_tracked,
 )
@@ -49,9 +50,8 @@ POOL_SIZE = 2
 class ImageTracker(Teller):
     """Knows how far one image has come; made by `start`, `resume` or `attach`, never directly.
 
-    A tracker pickles to a few hundred bytes: pass it to tasks as an argument. Everything it says
-    is about one run of one image; when another run takes the image over, it raises
-    TrackerSuperseded.
+    It pickles to a few hundred bytes: pass it to tasks as an argument. All it says is about one run
+    of one image; when another run takes the image over, it raises TrackerSuperseded.
 
     Attributes:
         image_id: The image.
@@ -87,6 +87,7 @@ class ImageTracker(Teller):
         redrive: bool = False,
         keep_for: float | timedelta | None = KEEP_SECONDS,
         ends: bool = True,
+        take_over: bool = False,
     ) -> ImageTracker:
         """Starts tracking an image; returns when its job item is in DynamoDB.
 
@@ -106,9 +107,12 @@ class ImageTracker(Teller):
             keep_for: Seconds, or a timedelta, that the item is kept after the last sign of life of
                 the run, which this handle is one of, too; None: for ever.
             ends: Whether it ends by itself once all is settled, or at `end()`; a resume keeps that.
+            take_over: Whether a process that runs the image, and lives, is superseded. Else two
+                minutes are waited for a sign of life of one that may have gone.
 
         Raises:
             ImageExists: The item is there, and `if_exists` is "error".
+            ImageInUse: Another process runs it, and lives.
             InvalidLayout: There is no region, one without a tile, or more than an item holds.
             InvalidImageId: The image_id is empty or longer than DynamoDB allows.
             ResumeMismatch: A resume with another layout or grid than the item's.
@@ -117,7 +121,8 @@ class ImageTracker(Teller):
             TableError: DynamoDB refuses the write.
             TableUnavailable: DynamoDB did not answer for half a minute.
         """
-        how = How.of(flush_interval, max_wcu_per_second, keep_for, pool, pool_size, ends)
+        pace = flush_interval, max_wcu_per_second, keep_for
+        how = How.of(*pace, pool, pool_size, ends, take_over)
         begun = begin(job_item(job), regions, job_table(table), if_exists, grid, redrive, how)
         return cls._ready(begun)
 
@@ -133,6 +138,7 @@ class ImageTracker(Teller):
         pool: str | None = None,
         pool_size: int = POOL_SIZE,
         keep_for: float | timedelta | None = KEEP_SECONDS,
+        take_over: bool = False,
     ) -> ImageTracker:
         """Goes on with an image where its item stands, also after its cluster has gone.
 
@@ -145,15 +151,18 @@ class ImageTracker(Teller):
             pool: As for `start`; the pool of the run before is not kept.
             pool_size: As for `start`.
             keep_for: As for `start`; that of the run before is not kept.
+            take_over: As for `start`.
 
         Raises:
             JobVanished: There is no such item.
+            ImageInUse: Another process runs it, and lives.
             ResumeMismatch: No run ever tracked the item.
             LedgerError: The item's ledger cannot be read.
             ValueError: `pool`, `pool_size` or `keep_for` is none.
             RayNotInitialized: This process is not connected to a Ray cluster.
         """
-        how = How.of(flush_interval, max_wcu_per_second, keep_for, pool, pool_size)
+        pace = flush_interval, max_wcu_per_second, keep_for
+        how = How.of(*pace, pool, pool_size, take_over=take_over)
         return cls._ready(go_on(image_id, job_table(table), how, redrive=redrive))
 
     @classmethod
@@ -313,8 +322,7 @@ class ImageTracker(Teller):
     def wait(self, timeout: float | None = None, *, stall_timeout: float | None = None) -> JobItem:
         """Waits until every region is settled and durable, or the job was cancelled or stopped.
 
-        Of an image that was begun with `ends=False`, its own end is not waited for, but by who
-        has attached to it.
+        The end of one that was begun with `ends=False` only who has attached to it waits for.
 
         Args:
             timeout: Seconds to wait; None: as long as it takes.
@@ -356,7 +364,7 @@ class ImageTracker(Teller):
     def cancel(self, timeout: float = 30) -> None:
         """Ends the job as it stands; durable when it returns. Later reports raise JobCancelled.
 
-        A job that has ended already stays as it is.
+        One that has ended already stays as it is.
 
         Args:
             timeout: Seconds to wait.
@@ -383,6 +391,8 @@ class ImageTracker(Teller):
             if error is None:
                 raise
             # The block's own exception tells more; what was not durable runs again in a resume.
+        if error is not None:
+            leave(self._run)
 
 
 @lru_cache(maxsize=64)

@@ -27,6 +27,7 @@ from ..progress import Progress
 from .ending import Ending
 from .messages import Ack, Batch, LedgerView, Status, Tentative, ended_late
 from .pacing import Clock, Pacing, Rate
+from .signs import Signs
 from .tentatives import Tentatives
 from .trouble import Trouble
 
@@ -72,11 +73,12 @@ class Coordinator:
     ) -> None:
         self.image_id = image_id
         self.run = run
-        # One for each run that a process opens, not one for each process: a flush of an older run
-        # that the network held back must not pass for one of the run that this process serves now.
+        # One for each run, not for each process: a flush of an older run that the network held back
+        # must not pass for one of the run that this process serves now.
         self.owner = uuid.uuid4().hex
         self.moved = False
         self.last_used = clock.monotonic()
+        self._signs = Signs(self.last_used)
         self._table = table
         self._keep_for = keep_for
         self._clock = clock
@@ -114,6 +116,7 @@ class Coordinator:
         """
         with self._lock:
             now = self.last_used = self._clock.monotonic()
+            self._signs.hear(now)
             ledger, ended = self._ledger, None
             fault = self._fault or self._ending.early(ledger)
             if fault is None and batch:
@@ -135,6 +138,16 @@ class Coordinator:
                 fault,
                 self._trouble.shown(),
             )
+
+    def heard(self) -> None:
+        """Takes note that a process of the run lives."""
+        with self._lock:
+            self._signs.hear(self._clock.monotonic())
+
+    def left(self) -> None:
+        """Takes note that nobody goes on with the run."""
+        with self._lock:
+            self._signs.leave()
 
     def end(self, state: str | None) -> None:
         """Ends the job; `status` shows when that is durable. One that has ended stays as it is.
@@ -287,6 +300,7 @@ class Coordinator:
             success, error = ledger.region_success, ledger.region_error
             state, end_time, ends = self._ending.state, self._ending.end_time, self._ending.closed
             until = now if end_time is None else end_time
+            alive = None if ends else self._signs.until(now / 1000)
             self._seq += 1  # numbers this payload: a delayed older one cannot land on it
         flush = Flush(
             region_success=success,
@@ -297,12 +311,14 @@ class Coordinator:
             end_time=end_time,
             processing_duration=max(0, until - (self._start_time or until)) // 1000,
             expire_time=None if self._keep_for is None else int(now / 1000 + self._keep_for),
+            alive_until=alive,
         )
         started = self._clock.monotonic()
         wcu = self._table.flush(self.image_id, self.run, self.owner, self._seq, flush)
         with self._lock:
             self._durable = mark
             self._settled_durably, self._ending.durable = settled, ends
+            self._signs.written(alive)
             self._pacing.flushed(started, wcu)
 
     def _take(self, ledger: Ledger, batch: Batch) -> JobEnded | None:
@@ -352,7 +368,7 @@ class Coordinator:
             return self._pacing.last
         if ledger.settled and not self._settled_durably:
             return self._pacing.last
-        times = [self._pacing.renewal]
+        times = [self._pacing.renewal, self._signs.due(self._pacing.last)]
         if self._received > self._durable:
             times.append(self._pacing.next(sole=self._sole > self._durable))
         return min((at for at in times if at is not None), default=None)

@@ -81,8 +81,16 @@ class ImageActor:
     def open(self, spec: Spec) -> bool:
         """Serves the image, though there is nothing to report; returns whether all is done."""
         coordinator = self._open(spec)
+        coordinator.heard()
         self._reschedule(spec.key, coordinator)
         return coordinator.finished
+
+    def left(self, spec: Spec) -> None:
+        """Takes note that nobody goes on with the run, so that another need not wait for it."""
+        coordinator = self._hosted.get(spec.key)
+        if coordinator is not None:
+            coordinator.left()
+            self._reschedule(spec.key, coordinator)
 
     def superseded(self, spec: Spec, by: str) -> None:
         """Takes note that another run has the image now: this one's reporters are to learn of it.

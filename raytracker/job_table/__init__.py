@@ -2,6 +2,7 @@
 
 from .item import JobItem
 from .ledger_text import text_bytes
+from .life import ALIVE_SECONDS, SIGN_SECONDS, Starter, alive_until, is_alive
 from .runs import KEEP_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
 from .size import check_size
 from .table import EXPIRY_SECONDS, JobTable, check_image_id
@@ -14,6 +15,11 @@ __all__ = [
     "OwnerMoved",
     "RunTable",
     "ledger_of",
+    "ALIVE_SECONDS",
+    "SIGN_SECONDS",
+    "Starter",
+    "alive_until",
+    "is_alive",
     "text_bytes",
     "check_size",
     "JobTable",

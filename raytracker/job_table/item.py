@@ -52,6 +52,9 @@ class JobItem(DDBItem):
         tracker_pool: The pool whose actor hosts the run, and how many actors that has.
         tracker_ends: False: a settled image ends only when somebody says so; else it ends at once.
         tracker_keep_for: Seconds that the item is kept after its last write; None: for ever.
+        tracker_started_by: JSON object: the process that began the run, see `life.Starter`.
+        tracker_alive_until: Until when the run may be taken for alive, in epoch seconds; None: it
+            has ended, or said that nobody goes on with it.
     """
 
     image_id: str
@@ -86,6 +89,8 @@ class JobItem(DDBItem):
     tracker_pool: str | None = None
     tracker_ends: bool | None = None
     tracker_keep_for: int | None = None
+    tracker_started_by: str | None = None
+    tracker_alive_until: int | None = None
 
     def __post_init__(self) -> None:
         self.ddb_key = DDBKey(hash_key="image_id", hash_value=self.image_id)

@@ -30,6 +30,7 @@ from ..errors import (
 from ..ledger import Layout, Ledger
 from .item import JobItem
 from .ledger_text import from_text, to_text
+from .life import alive_until
 from .size import check_size
 from .update import Update
 
@@ -53,6 +54,8 @@ class Flush(NamedTuple):
         end_time: Epoch ms, once the job has ended; else None.
         processing_duration: Seconds from the start to now, or to the end.
         expire_time: When the item may be deleted, in epoch s; None: never.
+        alive_until: Until when the run may be taken for alive, in epoch s; None: it has ended, or
+            nobody goes on with it.
     """
 
     region_success: int
@@ -63,6 +66,7 @@ class Flush(NamedTuple):
     end_time: int | None
     processing_duration: int
     expire_time: int | None
+    alive_until: int | None = None
 
 
 class RunTable(DDBHelper):
@@ -116,6 +120,7 @@ class RunTable(DDBHelper):
             "tracker_seq": 0,
             "tracker_ledger": to_text(Ledger(layout).encode()),
             "tracker_keep_for": keep_for,
+            "tracker_alive_until": alive_until(now),
             "tracker_ends": False if job.tracker_ends is False else None,
         }
         for attribute in ("end_time", "tracker_owner", "tracker_state", "tracker_errors"):
@@ -126,6 +131,7 @@ class RunTable(DDBHelper):
             names = {"#run": "tracker_run"}
             if replacing.tracker_run:
                 condition, values = "#run = :read", {":read": replacing.tracker_run}
+                condition += _silent_since(replacing, names, values)
             else:
                 condition = "attribute_not_exists(#run)"
         try:
@@ -164,7 +170,12 @@ class RunTable(DDBHelper):
             return read
         # The owner just read is in the condition, so that a claim which the network held back
         # cannot take the image from a process that claimed it later.
-        update = Update(tracker_owner=owner, tracker_seq=0, expire_time=_expiry(keep_for))
+        update = Update(
+            tracker_owner=owner,
+            tracker_seq=0,
+            expire_time=_expiry(keep_for),
+            tracker_alive_until=alive_until(time.time()),
+        )
         names, values = {"#tracker_run": "tracker_run"}, {":run": run}
         condition = "#tracker_run = :run AND attribute_not_exists(#tracker_owner)"
         if read.tracker_owner:
@@ -193,6 +204,7 @@ class RunTable(DDBHelper):
         pool: str | None = None,
         redrive: bool = False,
         keep_for: int | None = KEEP_SECONDS,
+        started_by: str | None = None,
     ) -> None:
         """Gives the item to a new run, which goes on where the item stands.
 
@@ -202,6 +214,7 @@ class RunTable(DDBHelper):
             pool: The pool that hosts it, as text; None: none.
             redrive: Whether failed tiles become pending again.
             keep_for: As in `start`.
+            started_by: Who begins it, as `JobItem` has it.
 
         Raises:
             LedgerError: The item's ledger cannot be read.
@@ -218,9 +231,12 @@ class RunTable(DDBHelper):
             tracker_state=None,
             tracker_pool=pool,
             tracker_keep_for=keep_for,
+            tracker_started_by=started_by,
+            tracker_alive_until=alive_until(time.time()),
             expire_time=_expiry(keep_for),
         )
         condition, values = "#tracker_run = :read", {":read": read.tracker_run}
+        condition += _silent_since(read, update.names, values)
         if redrive:
             # It writes the ledger, so a flush since the read must not be lost.
             ledger = ledger.without_errors()
@@ -290,6 +306,7 @@ class RunTable(DDBHelper):
             tracker_errors={str(tile): text for tile, text in what.errors.items()},
             processing_duration=what.processing_duration,
             expire_time=what.expire_time,
+            tracker_alive_until=what.alive_until,
         )
         if what.state is not None:
             update.set(tracker_state=what.state)
@@ -340,6 +357,20 @@ def ledger_of(job: JobItem) -> Ledger:
         return Ledger.decode(from_text(job.tracker_ledger), reasons)
     except LedgerError as err:
         raise LedgerError(f"image {job.image_id!r}: {err}") from err
+
+
+def _silent_since(read: JobItem, names: dict[str, str], values: dict[str, Any]) -> str:
+    """Returns the end of a condition: the run before has given no sign of life since it was read.
+
+    we read: alive until 12:00     it is 12:01, so nobody is left
+    the run before: a flush, alive until 12:03
+    we write                       refused; we read again, and wait or give up
+    """
+    names["#tracker_alive_until"] = "tracker_alive_until"
+    if read.tracker_alive_until is None:
+        return " AND attribute_not_exists(#tracker_alive_until)"
+    values[":alive"] = read.tracker_alive_until
+    return " AND #tracker_alive_until = :alive"
 
 
 def _expiry(keep_for: int | None) -> int | None:

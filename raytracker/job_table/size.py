@@ -27,6 +27,7 @@ _THE_RUNS = {
     "tracker_errors",
     "tracker_state",
     "tracker_keep_for",
+    "tracker_alive_until",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from ..ddb import ConditionFailed, translate
@@ -33,18 +33,7 @@ _FREE = "attribute_not_exists(tracker_run) OR attribute_exists(end_time)"
 _UNTRACKED = "attribute_exists(image_id) AND attribute_not_exists(tracker_run)"
 _TRACKED = "attribute_exists(tracker_run)"
 
-_TRACKER_FIELDS = (
-    "tracker_run",
-    "tracker_owner",
-    "tracker_seq",
-    "tracker_ledger",
-    "tracker_errors",
-    "tracker_state",
-    "tracker_grid",
-    "tracker_pool",
-    "tracker_ends",
-    "tracker_keep_for",
-)
+_TRACKER_FIELDS = tuple(f.name for f in fields(JobItem) if f.name.startswith("tracker_"))
 _NEVER_UPDATED = ("region_success", "region_error", *_TRACKER_FIELDS)
 _THE_TRACKERS = (
     "region_count",

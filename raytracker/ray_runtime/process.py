@@ -17,6 +17,12 @@ def in_worker() -> bool:
     return bool(get_runtime_context().worker.mode == ray.WORKER_MODE)
 
 
+def job_name() -> str:
+    """Returns the id of the Ray job that this process belongs to, in hex; empty without one."""
+    worker = get_runtime_context().worker
+    return str(worker.current_job_id.hex()) if worker.connected else ""
+
+
 def in_actor() -> bool:
     """Whether this process is an actor's."""
     return in_worker() and bool(get_runtime_context().worker.actors)

@@ -11,9 +11,10 @@ from .beginning import (
     patiently,
     read_tracked,
 )
-from .keeping import keep
+from .keeping import keep, leave
 from .reports import report_of, span_of
 from .run import Run
+from .taking import once_free
 from .view import View
 from .waiting import Wait, end_early, end_settled
 
@@ -26,11 +27,13 @@ __all__ = [
     "job_item",
     "job_table",
     "keep",
+    "leave",
     "patiently",
     "read_tracked",
     "report_of",
     "span_of",
     "Run",
+    "once_free",
     "View",
     "Wait",
     "end_early",

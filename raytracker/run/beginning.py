@@ -14,9 +14,10 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from ..actor import Pool, Spec
 from ..errors import ImageExists, JobVanished, ResumeMismatch, TableUnavailable
 from ..image_request import ImageRequest
-from ..job_table import KEEP_SECONDS, JobItem, JobTable, check_image_id, ledger_of
+from ..job_table import KEEP_SECONDS, JobItem, JobTable, Starter, check_image_id, ledger_of
 from ..ledger import Layout
-from ..ray_runtime import check_connected
+from ..ray_runtime import check_connected, job_name
+from .taking import once_free
 
 IfExists = Literal["error", "resume", "restart"]
 START_SECONDS = 30.0
@@ -33,6 +34,7 @@ class How(NamedTuple):
         keep_for: Seconds that the item is kept after its last write; None: for ever.
         pool: The pool whose actor hosts the image; None: the run has an actor of its own.
         ends: Whether the image ends by itself once it is settled, if the item does not say.
+        take_over: Whether a run that lives is superseded.
     """
 
     flush_interval: float = 1.0
@@ -40,6 +42,7 @@ class How(NamedTuple):
     keep_for: int | None = KEEP_SECONDS
     pool: Pool | None = None
     ends: bool = True
+    take_over: bool = False
 
     @classmethod
     def of(
@@ -50,6 +53,7 @@ class How(NamedTuple):
         pool: str | None,
         pool_size: int,
         ends: bool = True,
+        take_over: bool = False,
     ) -> How:
         """Returns what `ImageTracker.start` was given, checked.
 
@@ -59,7 +63,8 @@ class How(NamedTuple):
         """
         check_connected()
         keep, host = _seconds(keep_for), Pool.of(pool, pool_size)
-        return cls(float(flush_interval), float(max_wcu_per_second), keep, host, ends)
+        pauses = float(flush_interval), float(max_wcu_per_second)
+        return cls(*pauses, keep, host, ends, bool(take_over))
 
     @property
     def pool_text(self) -> str | None:
@@ -117,19 +122,23 @@ def begin(
         tracker_grid=None if grid is None else json.dumps(grid, sort_keys=True),
         tracker_pool=how.pool_text,
         tracker_ends=None if how.ends else False,
+        tracker_started_by=Starter.this(job_name()).to_text(),
     )
     run = uuid.uuid4().hex
     before: JobItem | None = None
+    goes_on = if_exists == "resume"
 
     def write() -> None:
         nonlocal before
         found = None if if_exists == "error" else table.read(job.image_id)
         if _is_written(found, run):
             return
-        before = found
-        if found is not None and found.tracker_run and if_exists == "resume":
+        if goes_on and found is not None and found.tracker_run:
+            _check_same(found, layout, job.tracker_grid)  # before it is waited for
+        before = found = None if found is None else _once_free(found, table, how)
+        if goes_on and found is not None and found.tracker_run:
             _check_same(found, layout, job.tracker_grid)
-            table.resume(found, run, pool=how.pool_text, redrive=redrive, keep_for=how.keep_for)
+            _resume(found, run, table, how, redrive=redrive)
             return
         try:
             table.start(job, run=run, layout=layout, replacing=found, keep_for=how.keep_for)
@@ -155,8 +164,8 @@ def go_on(image_id: str, table: JobTable, how: How, *, redrive: bool) -> Begun:
         nonlocal before
         found = read_tracked(table, image_id)
         if not _is_written(found, run):
-            before = found
-            table.resume(found, run, pool=how.pool_text, redrive=redrive, keep_for=how.keep_for)
+            before = found = _once_free(found, table, how)
+            _resume(found, run, table, how, redrive=redrive)
         return Begun(_spec(found, run, table, how), ledger_of(found).layout, before)
 
     return patiently(write)
@@ -192,6 +201,24 @@ def patiently(request: Callable[[], T]) -> T:
                 raise
         time.sleep(delay * random.uniform(0.5, 1.0))
         delay = min(2.0, delay * 2)
+
+
+def _once_free(found: JobItem, table: JobTable, how: How) -> JobItem:
+    def read() -> JobItem | None:
+        return patiently(lambda: table.read(found.image_id))
+
+    return once_free(found, read, take_over=how.take_over)
+
+
+def _resume(found: JobItem, run: str, table: JobTable, how: How, *, redrive: bool) -> None:
+    table.resume(
+        found,
+        run,
+        pool=how.pool_text,
+        redrive=redrive,
+        keep_for=how.keep_for,
+        started_by=Starter.this(job_name()).to_text(),
+    )
 
 
 def _spec(item: JobItem, run: str, table: JobTable, how: How) -> Spec:

@@ -11,8 +11,9 @@ import threading
 import time
 import weakref
 
+from ..actor import Spec, call, find
 from ..job_table import JobItem
-from ..ray_runtime import in_a_line
+from ..ray_runtime import holding_connection, in_a_line, is_connected
 from .run import Run
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ class Keeper:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._runs: dict[weakref.ref[Run], float] = {}  # and the seconds between calls
+        # With what opens it, for when it has gone, and the seconds between calls.
+        self._runs: dict[weakref.ref[Run], tuple[Spec, float]] = {}
         self._thread: threading.Thread | None = None
 
     def keep(self, run: Run) -> None:
@@ -36,7 +38,7 @@ class Keeper:
         if kept_for is not None:
             pause = min(pause, kept_for / SHARE)
         with self._changed:
-            self._runs[weakref.ref(run)] = pause
+            self._runs[weakref.ref(run)] = run.spec, pause
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._serve, daemon=True, name="raytracker-keep"
@@ -50,27 +52,46 @@ class Keeper:
             with self._changed:
                 while (left := round_at + self._pause() - time.monotonic()) > 0:
                     self._changed.wait(left)
-                kept = list(self._runs)
+                kept = [(reference, spec) for reference, (spec, _) in self._runs.items()]
             round_at = time.monotonic()
-            for reference in kept:
-                if not _call(reference):
-                    with self._changed:
-                        self._runs.pop(reference, None)
+            for reference, spec in kept:
+                if not _call(reference, spec):
+                    self._forget(reference)
+
+    def drop(self, run: Run) -> None:
+        """Keeps a run alive no more."""
+        self._forget(weakref.ref(run))
+
+    def _forget(self, reference: weakref.ref[Run]) -> None:
+        with self._changed:
+            self._runs.pop(reference, None)
 
     def _pause(self) -> float:
-        return min(self._runs.values(), default=LONGEST_PAUSE_SECONDS)
+        return min((pause for _, pause in self._runs.values()), default=LONGEST_PAUSE_SECONDS)
 
 
-def _call(reference: weakref.ref[Run]) -> bool:
+def _call(reference: weakref.ref[Run], spec: Spec) -> bool:
     """Calls a run's actor; returns whether it is to be called again."""
     run = reference()
     if run is None:
+        _tell_left(spec)
         return False
     try:
         return not run.knock()
     except Exception as err:  # whatever it is, it may be over by the next time
         logger.info("image %s: its actor: %s", run.image_id, in_a_line(err))
         return True
+
+
+def _tell_left(spec: Spec) -> None:
+    """Tells a run's actor, if it has one, that this process does not go on with it."""
+    try:
+        with holding_connection():
+            handle = find(spec) if is_connected() else None
+            if handle is not None:
+                call(handle, "left", spec)
+    except Exception as err:  # its silence says the same, later
+        logger.info("image %s: its actor: %s", spec.image_id, in_a_line(err))
 
 
 _keeper = Keeper()
@@ -85,3 +106,9 @@ def keep(run: Run, before: JobItem | None) -> None:
     """
     run.begin(before)
     _keeper.keep(run)
+
+
+def leave(run: Run) -> None:
+    """Has others know that this process does not go on with a run; they need not wait for it."""
+    _keeper.drop(run)
+    _tell_left(run.spec)

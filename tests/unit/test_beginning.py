@@ -39,7 +39,8 @@ def test_a_run_that_has_begun_is_not_begun_again(if_exists: IfExists, redrive: b
     serve(table, "before", 0)
     inherited = 1 if if_exists == "resume" else 0
     table.fates.extend(["ok", "lose_response", "ok", "hold_back"])  # a read and a write, twice
-    run = begin(JobItem(image_id="scene"), 5, table, if_exists, None, redrive, How()).spec.run
+    how = How(take_over=True)
+    run = begin(JobItem(image_id="scene"), 5, table, if_exists, None, redrive, how).spec.run
     table.fates.clear()
     serve(table, run, 3, 4)
     assert settled(table) == 2 + inherited
@@ -55,7 +56,7 @@ def test_a_resume_that_got_through_is_not_made_again() -> None:
     table = SimulatedTable()
     table.start(JobItem(image_id="scene"), run="before", layout=Layout.of(5))
     table.fates.extend(["ok", "lose_response", "ok", "hold_back"])
-    begun = go_on("scene", table, How(), redrive=False)
+    begun = go_on("scene", table, How(take_over=True), redrive=False)
     table.fates.clear()
     assert begun.before is not None
     assert begun.before.tracker_run == "before"

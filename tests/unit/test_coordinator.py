@@ -101,7 +101,7 @@ def test_an_urgent_report_is_flushed_at_once() -> None:
 
 
 def test_nothing_new_is_not_written() -> None:
-    """Repeated reports, questions and idle time cost nothing."""
+    """Repeated reports, questions and idle time cost nothing, but for one sign of life a minute."""
     world = World()
     coordinator = world.open()
     report(coordinator, 1)
@@ -110,8 +110,52 @@ def test_nothing_new_is_not_written() -> None:
     for _ in range(3):
         report(coordinator, 1)
         coordinator.report(Batch.of({1: 1}, {}), urgent=True)
-        world.serve(coordinator, until=3600)
-    assert len(world.table.writes) == writes
+        world.serve(coordinator, until=15)
+    coordinator.status()
+    world.serve(coordinator, until=3600)
+    assert len(world.table.writes) == writes + 1
+
+
+def test_who_is_heard_from_is_alive_in_the_item() -> None:
+    """For some two minutes from then on; one write a minute while nothing changes, then none."""
+    world = World()
+    coordinator = world.open()
+    coordinator.heard()
+    world.serve(coordinator, until=70)
+    begun = len(world.table.writes)
+    for _ in range(30):
+        coordinator.heard()
+        world.serve(coordinator, until=20)
+        left = (world.item.tracker_alive_until or 0) - world.clock.time()
+        assert 60 <= left <= 150
+    heard = len(world.table.writes)
+    assert heard - begun <= 11
+    world.serve(coordinator, until=3600)
+    assert len(world.table.writes) - heard <= 1
+    assert (world.item.tracker_alive_until or 0) < world.clock.time()
+
+
+def test_who_leaves_is_not_waited_for() -> None:
+    """The item says at once that nobody goes on with the run, until somebody does."""
+    world = World()
+    coordinator = world.open()
+    world.serve(coordinator)
+    coordinator.left()
+    world.serve(coordinator, until=0.1)
+    assert world.item.tracker_alive_until is None
+    report(coordinator, 1)
+    world.serve(coordinator, until=1)
+    assert world.item.tracker_alive_until is not None
+
+
+def test_an_ended_image_has_no_sign_of_life() -> None:
+    """Nobody need be waited for."""
+    world = World(1)
+    coordinator = world.open()
+    report(coordinator, 0)
+    world.serve(coordinator)
+    assert world.item.status == "SUCCESS"
+    assert world.item.tracker_alive_until is None
 
 
 def test_an_ended_image_is_left_to_expire() -> None:
