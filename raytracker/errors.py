@@ -1,5 +1,10 @@
 """The exceptions. All derive from `RaytrackerError`; OSML's keep OSML's names."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 
 class RaytrackerError(Exception):
     """Anything that raytracker raises on purpose."""
@@ -83,7 +88,16 @@ class ImageInUse(RaytrackerError):
 
 
 class ResumeMismatch(RaytrackerError, ValueError):
-    """A resume asks for another layout, tile size or region of interest than the item's."""
+    """A resume asks for something else than the item's: layout, cut, image or function.
+
+    Args:
+        text: What, and what to do.
+        differences: (name, theirs, ours) of each option that differs, where that is known.
+    """
+
+    def __init__(self, text: str, differences: Sequence[tuple[str, Any, Any]] = ()) -> None:
+        super().__init__(text)
+        self.differences = tuple(differences)
 
 
 class JobCancelled(RaytrackerError):

@@ -44,6 +44,9 @@ class Place(Protocol):
         """Returns the names of the files in a folder, which are whole."""
         ...
 
+    def move(self, name: str, target: str) -> None:
+        """Gives one file another name, where it is there."""
+
     def remove(self, name: str) -> None:
         """Removes one file, if that may be."""
 
@@ -118,6 +121,16 @@ class Folder(Place):
         except OSError as err:
             raise OutputError(f"{self.url}/{folder} cannot be listed: {err}") from err
 
+    def move(self, name: str, target: str) -> None:
+        """As in `Place`."""
+        path, to = Path(self.url, name), Path(self.url, target)
+        try:
+            if path.exists():
+                to.parent.mkdir(exist_ok=True)
+                path.replace(to)
+        except OSError as err:
+            raise OutputError(f"{path} cannot be moved to {to}: {err}") from err
+
     def remove(self, name: str) -> None:
         """As in `Place`."""
         with suppress(OSError):
@@ -173,6 +186,15 @@ class Bucket(Place):
             found = pages.paginate(Bucket=self._bucket, Prefix=prefix)
             keys = [entry["Key"] for page in found for entry in page.get("Contents", ())]
         return [key[len(prefix) :] for key in keys if key[len(prefix)] != "."]
+
+    def move(self, name: str, target: str) -> None:
+        """As in `Place`: a copy, and then the old one is deleted."""
+        source = {"Bucket": self._bucket, "Key": self._prefix + name}
+        with self._told("moved", name):
+            found = self._client.list_objects_v2(Bucket=self._bucket, Prefix=source["Key"])
+            if any(entry["Key"] == source["Key"] for entry in found.get("Contents", ())):
+                self._client.copy(source, self._bucket, self._prefix + target)
+                self._client.delete_object(**source)
 
     def remove(self, name: str) -> None:
         """As in `Place`."""

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import time
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ from ..ray_runtime import cluster
 from .places import Folder, place
 
 RESULTS = "results.geojson"
+JOB = "job.json"
+MAP = "map.png"
 NODE_SECONDS = 60.0
 MAX_OBJECT_BYTES = 64_000_000  # of a chunk's object, at most,
 MAX_UNPACKED_BYTES = 256_000_000  # and of what is in it; a larger one is not written, nor read
@@ -56,12 +59,31 @@ class ResultStore:
         """The place as an entry of a job item's `outputs`; OSML knows those of type S3."""
         return {**self._place.sink, "tiles": self._tiles}
 
-    @staticmethod
-    def is_at(sink: Mapping[str, Any], store: ResultStore) -> bool:
-        """Whether a `sink` is one of the same place, of whatever run."""
-        tiles = sink.get("tiles")  # who can write the table must not choose another folder
-        is_ours = isinstance(tiles, str) and re.fullmatch(r"tiles-[0-9a-f]{32}", tiles)
-        return bool(is_ours) and {**sink, "tiles": store.sink["tiles"]} == store.sink
+    @classmethod
+    def of_sink(cls, sink: Any) -> ResultStore | None:
+        """Returns the store that an entry of `outputs` names; None: it is none of ours."""
+        tiles = sink.get("tiles") if isinstance(sink, dict) else None
+        # Who can write the table must not choose another folder.
+        if not isinstance(tiles, str) or not re.fullmatch(r"tiles-[0-9a-f]{32}", tiles):
+            return None
+        texts = [sink.get(name) for name in ("path", "bucket", "prefix")]
+        path, bucket, prefix = (text if isinstance(text, str) else "" for text in texts)
+        url = f"s3://{bucket}/{prefix}" if sink.get("type") == "S3" else path
+        try:
+            store = cls(url, tiles)
+        except OutputError:
+            return None
+        return store if store.sink == sink else None
+
+    def set_aside(self) -> None:
+        """Moves what an earlier run left into a folder of its own: another run begins.
+
+        Raises:
+            OutputError: It cannot be moved.
+        """
+        folder = time.strftime("before-%Y%m%dT%H%M%SZ", time.gmtime())
+        for name in (RESULTS, JOB, MAP):
+            self._place.move(name, f"{folder}/{name}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ResultStore, (self.url, self._tiles)

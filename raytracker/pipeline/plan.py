@@ -1,0 +1,256 @@
+"""What an image is run as: what is asked for, and what an earlier run of it began with."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from ..errors import InvalidImage, OutputError, ResumeMismatch
+from ..image_request import ImageRequest
+from ..imagery import Grid, ImageInfo, Size, describe, plan
+from ..job_table import JobItem, JobTable, check_image_id, ledger_of
+from ..run import IfExists, patiently
+from .noted import Difference, arguments_of, differences, name_of, noted_in
+from .store import ResultStore
+from .work import Work
+from .workers import Workers
+
+TILE_SIZE = 512
+REGION_SIZE = 2048
+
+
+class Cut(NamedTuple):
+    """How an image is to be cut, as `imagery.plan` takes it; None: nothing is said of it."""
+
+    tile_size: Size | None = None
+    tile_overlap: Size | None = None
+    region_size: Size | None = None
+    roi: str | None = None
+    roi_crs: str | None = None
+    edges: str | None = None
+    bands: Sequence[int] | None = None
+    skip_empty: bool | None = None
+
+    def applied(self, info: ImageInfo, begun_with: Mapping[str, Any]) -> Grid:
+        """Returns the grid: of what is said, else of what the run began with, else as usual.
+
+        Raises:
+            InvalidGrid: It does not fit the image.
+        """
+        usual = Cut(TILE_SIZE, 0, REGION_SIZE, None, "image", "clip", None, False)
+        known = {name: begun_with.get(name) for name in self._fields}
+        cut = (
+            next((value for value in values if value is not None), None)
+            for values in zip(self, known.values(), usual, strict=True)
+        )
+        return plan(info, *cut)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An image that is ready to be run; nothing has been changed yet.
+
+    Attributes:
+        job: Its job item.
+        grid: How it is cut.
+        notes: What a later resume must agree with, JSON-able; the item keeps it.
+        store: Where results go; None: nowhere.
+        is_begun: Whether a run has begun it, which is gone on with.
+    """
+
+    job: JobItem
+    grid: Grid
+    notes: Mapping[str, Any]
+    store: ResultStore | None
+    is_begun: bool
+
+
+def plan_image(
+    image: str | os.PathLike[str] | ImageRequest,
+    function: Any,
+    cut: Cut,
+    *,
+    table: JobTable,
+    image_id: str | None = None,
+    image_read_role: str | None = None,
+    output: str | os.PathLike[str] | None = None,
+    if_exists: IfExists = "error",
+    take_over: bool = False,
+    work: Work | None = None,
+) -> Plan:
+    """Returns how an image is to be run; needs no Ray.
+
+    A resume takes from the item whatever is not given: image, cut, output. What is given must agree
+    with it.
+
+    Args:
+        image: As for `process_image`; for a resume also its image_id.
+        function: As for `process_image`; its name is noted, and what a model is made with, hashed.
+        cut: As far as it is given.
+        table: The job table.
+        image_id: As for `process_image`.
+        image_read_role: As for `process_image`.
+        output: As for `process_image`.
+        if_exists: As for `process_image`.
+        take_over: Whether a resume may have another function than the run began with.
+        work: As for `process_image`.
+
+    Raises:
+        InvalidImage, InvalidGrid, InvalidImageId: As `process_image`.
+        OutputError: The output is none, or not that which the run began with.
+        ResumeMismatch: Something else is not what the run began with.
+        TableError, TableUnavailable: The table does not tell of a run before.
+    """
+    job = JobItem(image_id="", job_id=str(uuid.uuid4()), model_name=name_of(function))
+    if isinstance(image, ImageRequest):
+        job = JobItem.from_image_request(image)
+        image_id = image.image_id if image_id is None else image_id
+        cut = _requested(cut, image)
+        image_read_role = image_read_role or image.image_read_role
+        image = image.image_url
+    before = None
+    if if_exists == "resume":
+        before = _begun(table, [image_id] if image_id is not None else _ids(image))
+    if before is not None:
+        image, job = _image_of(before, image), replace(job, image_id=before.image_id)
+        image_id = before.image_id
+        image_read_role = image_read_role or before.image_read_role
+    info = _described(image, image_read_role or None, table, goes_on=if_exists == "resume")
+    begun_with = noted_in(before)
+    grid = cut.applied(info, begun_with)
+    given_work = function.work if isinstance(function, Workers) else work or Work()
+    notes = {
+        **grid.to_dict(),
+        "function": name_of(function),
+        "arguments": arguments_of(given_work),
+    }
+    store = _store(output, before)
+    if before is not None and begun_with:
+        check_agrees(before, differences(begun_with, notes, any_function=take_over))
+        notes = begun_with
+    job = _filled(job, info.url if image_id is None else image_id, info, grid)
+    if store is not None:
+        job = replace(job, outputs=json.dumps([store.sink]))
+    return Plan(job, grid, notes, store, before is not None)
+
+
+def check_agrees(before: JobItem, found: Sequence[Difference]) -> None:
+    """Does nothing where there is no difference.
+
+    Raises:
+        ResumeMismatch: There are some; it names them.
+    """
+    if found:
+        theirs = ", ".join(f"{each.name}={each.theirs!r}" for each in found)
+        ours = ", ".join(f"{each.name}={each.ours!r}" for each in found)
+        raise ResumeMismatch(
+            f"image {before.image_id!r} was begun with {theirs}; the resume is given {ours}: leave "
+            f'it out, or begin again with if_exists="restart"{_cure(found)}',
+            found,
+        )
+
+
+def _cure(found: Sequence[Difference]) -> str:
+    if all(each.is_of_function for each in found):
+        return ", or go on with another function by take_over=True"
+    return ""
+
+
+def _requested(cut: Cut, request: ImageRequest) -> Cut:
+    """Returns the cut with what a request says, where nothing else is said."""
+    size = request.tile_size if cut.tile_size is None else cut.tile_size
+    overlap = request.tile_overlap if cut.tile_overlap is None else cut.tile_overlap
+    cut = cut._replace(tile_size=size, tile_overlap=overlap)
+    if cut.roi is None and request.roi is not None:
+        return cut._replace(roi=request.roi.wkt, roi_crs="lonlat")
+    return cut
+
+
+def _ids(image: str | os.PathLike[str]) -> list[str]:
+    """Returns the keys that the item of an image may have: the name itself, or its full path."""
+    text = os.fspath(image)
+    if "://" in text:
+        return [text]
+    return list(dict.fromkeys([text, os.path.abspath(text)]))  # noqa: PTH100 (a link stays one)
+
+
+def _begun(table: JobTable, image_ids: Sequence[str]) -> JobItem | None:
+    """Returns the item of the first of these images that a run began; None: of none."""
+    for image_id in image_ids:
+        check_image_id(image_id)
+        found = patiently(lambda image_id=image_id: table.read(image_id))  # type: ignore[misc]
+        if found is not None and found.tracker_run is not None:
+            return found
+    return None
+
+
+def _image_of(before: JobItem, image: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Returns what is to be read: the item's image, where the image_id stands for it."""
+    return before.image_url or image if os.fspath(image) == before.image_id else image
+
+
+def _described(
+    image: str | os.PathLike[str], role: str | None, table: JobTable, *, goes_on: bool
+) -> ImageInfo:
+    try:
+        return describe(image, role)
+    except InvalidImage as err:
+        if goes_on and "/" not in os.fspath(image):
+            raise InvalidImage(
+                f"{err}; nor does table {table.table_name!r} have a run of an image of that id"
+            ) from err
+        raise
+
+
+def _filled(job: JobItem, image_id: str, info: ImageInfo, grid: Grid) -> JobItem:
+    """Returns the job with what OSML fills in once it has opened the image, in OSML's forms."""
+    return replace(
+        job,
+        image_id=image_id,
+        image_url=info.url,
+        image_read_role=info.role,
+        width=info.width,
+        height=info.height,
+        extents=None if info.extents is None else json.dumps(info.extents),
+        tile_size=str(grid.tile_size),
+        tile_overlap=str(grid.tile_overlap),
+        roi_wkt=grid.roi,
+    )
+
+
+def _store(output: str | os.PathLike[str] | None, before: JobItem | None) -> ResultStore | None:
+    """Returns where results go: where the run before put its own.
+
+    A resume leaves the item's `outputs` as they are: what it put elsewhere, no later one finds.
+
+    Raises:
+        OutputError: That is elsewhere, or nowhere; nothing has been changed.
+    """
+    given = None if output is None else ResultStore(output, f"tiles-{uuid.uuid4().hex}")
+    if before is None:
+        return given
+    stores = [store for sink in _sinks(before) if (store := ResultStore.of_sink(sink)) is not None]
+    if given is None:
+        return stores[0] if stores else None
+    for store in stores:
+        if store.url == given.url:
+            return store
+    begun_with = stores[0].url if stores else "no output"
+    raise OutputError(
+        f"image {before.image_id!r} was begun with {begun_with}, and has "
+        f"{ledger_of(before).tile_success} successful tiles; the resume is given {given.url}: "
+        'leave it out, or begin again with if_exists="restart"'
+    )
+
+
+def _sinks(job: JobItem) -> list[Any]:
+    """Returns an item's `outputs`."""
+    try:
+        sinks = json.loads(job.outputs or "[]")
+    except (ValueError, RecursionError):  # what somebody else wrote
+        return []
+    return sinks if isinstance(sinks, list) else []
