@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .image_request import ImageRequest
     from .job_table import JobItem, JobTable
     from .ledger import Outcome
+    from .local import EmbeddedDynamoDB
     from .pipeline import Work, Workers, process_image
     from .progress import Progress
     from .tracker import ImageTracker
@@ -31,6 +32,7 @@ __all__ = [
     "process_image",
     "Work",
     "Workers",
+    "EmbeddedDynamoDB",
 ]
 
 _HOME = {
@@ -44,17 +46,26 @@ _HOME = {
     "process_image": "pipeline",
     "Work": "pipeline",
     "Workers": "pipeline",
+    "EmbeddedDynamoDB": "local",
 }
+_EXTRAS = {"pipeline": "[imagery]"}  # of the homes that need more than Ray and boto3
 
 
 def __getattr__(name: str) -> Any:
     # At first use: importing raytracker loads neither Ray nor boto3 nor rasterio.
     if name not in _HOME:
         raise AttributeError(f"module 'raytracker' has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    home = _HOME[name]
+    try:
+        value = getattr(import_module(f".{home}", __name__), name)
+    except ModuleNotFoundError as err:
+        if (err.name or __name__).partition(".")[0] == __name__:
+            raise  # that is a defect, no missing extra
+        cure = f'{name} needs it: pip install "raytracker{_EXTRAS.get(home, "")}"'
+        raise ModuleNotFoundError(f"{err}; {cure}", name=err.name, path=err.path) from None
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, "__version__"])

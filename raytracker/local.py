@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ import sys
 try:
     from moto.server import ThreadedMotoServer
 except ImportError as error:
-    sys.exit(f'{error}; install it with: pip install "raytracker[cli]"')
+    sys.exit(f'{error}; install it with: pip install "raytracker[embedded]"')
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
 server.start()
@@ -32,13 +33,13 @@ class EmbeddedDynamoDB:
     """A DynamoDB in memory, on a free loopback port, for as long as the `with` block lasts.
 
     It is gone with all its tables at the block's end, and also when this process dies. Other
-    processes of this machine reach it (Ray's workers, for one), other machines do not.
+    processes of this machine reach it (Ray's workers, for one), other machines do not. It needs
+    the extra `raytracker[embedded]`.
 
     Example:
         with EmbeddedDynamoDB() as dynamodb:
-            os.environ.update(dynamodb.credentials)
-            table = JobTable("demo", dynamodb.endpoint_url, dynamodb.region_name)
-            table.create()
+            os.environ.update(dynamodb.environment)  # before Ray starts, whose workers inherit it
+            JobTable("demo").create()
 
     Args:
         region_name: The AWS region that it plays.
@@ -61,6 +62,24 @@ class EmbeddedDynamoDB:
         self._start_timeout = start_timeout
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables with which boto3 finds this DynamoDB and no other."""
+        # In lower case they count first; a proxy of the network cannot reach this loopback port.
+        bypassed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        no_proxy = ",".join(filter(None, [bypassed, "127.0.0.1"]))
+        return {
+            "AWS_ENDPOINT_URL_DYNAMODB": self.endpoint_url,
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
+            "AWS_DEFAULT_REGION": self.region_name,
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
+            **self.credentials,
+        }
+
+    def __repr__(self) -> str:
+        return f"<EmbeddedDynamoDB: {self.endpoint_url or 'not running'}>"
+
     def __enter__(self) -> EmbeddedDynamoDB:
         """Starts the server and returns when it answers.
 
@@ -73,6 +92,8 @@ class EmbeddedDynamoDB:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                # A profile that is not there is no business of moto's, which uses boto3 itself.
+                env={name: os.environ[name] for name in os.environ if not name.startswith("AWS_")},
                 start_new_session=True,  # Ctrl-C must not take it away before the last flush
             )
             self._process = process

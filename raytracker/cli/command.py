@@ -13,18 +13,18 @@ except ImportError as error:
 
 from .. import __version__
 from .options import Refused, bands_of, concurrency_of, if_exists_of, seconds_of, size_of
-from .told import COST_EPILOG, RUN_EPILOG, STATUS_EPILOG, told
+from .tables import EMBEDDED_TABLE, TableName, table_app, table_name_of
+from .told import COST_EPILOG, DEV_EPILOG, FIRST_STEPS, RUN_EPILOG, STATUS_EPILOG, told
 
 app = typer.Typer(
     help="Runs a function over every tile of an image, in Ray tasks, and knows how far it has "
     "come: each image is an item in a DynamoDB job table.",
+    epilog=FIRST_STEPS,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-table_app = typer.Typer(help="The job table.", no_args_is_help=True)
 app.add_typer(table_app, name="table")
 
 
@@ -51,7 +51,6 @@ class RoiCrs(str, Enum):
     lonlat = "lonlat"
 
 
-TableName = Annotated[str, typer.Option("--table", metavar="NAME", help="The job table.")]
 AsJson = Annotated[
     bool,
     typer.Option(
@@ -64,7 +63,7 @@ AsJson = Annotated[
 
 def main() -> None:
     """Runs the command; the entry point."""
-    app()
+    app(prog_name="raytracker")  # also as `python -m raytracker`: completion goes by this name
 
 
 def _print_version(wanted: bool) -> None:
@@ -94,7 +93,7 @@ def run(
             "from here, or FILE.py:FUNCTION. Or a class, of which each worker makes one model.",
         ),
     ],
-    table: TableName,
+    table: TableName = None,
     tile_size: Annotated[str, typer.Option(metavar="N", help="Pixels; also WIDTHxHEIGHT.")] = "512",
     tile_overlap: Annotated[str, typer.Option(metavar="N", help="Pixels, likewise.")] = "0",
     region_size: Annotated[
@@ -206,12 +205,14 @@ def run(
         bool,
         typer.Option(
             "--embedded",
-            help="Use a DynamoDB and a Ray on this machine that are gone when the command ends.",
+            help="Use a DynamoDB and a Ray on this machine that are gone when the command ends; "
+            "needs no --table.",
         ),
     ] = False,
 ) -> None:
     """Run a function over every tile of an image. Ctrl-C cancels the image."""
     with told():
+        table = table or EMBEDDED_TABLE if embedded else table_name_of(table)
         cut = {
             "tile_size": size_of("--tile-size", tile_size),
             "tile_overlap": size_of("--tile-overlap", tile_overlap),
@@ -265,7 +266,7 @@ def status(
     image_id: Annotated[
         str, typer.Argument(metavar="IMAGE_ID", help="The image's key in the table.")
     ],
-    table: TableName,
+    table: TableName = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how far an image has come, as the table knows it."""
@@ -273,6 +274,7 @@ def status(
         from ..job_table import JobTable, check_image_id
         from .show import EXIT_STATUS, print_json, print_status
 
+        table = table_name_of(table)
         check_image_id(image_id)
         job = JobTable(table).read(image_id)
         if job is None:
@@ -310,21 +312,20 @@ def cost(
         )
 
 
-@table_app.command()
-def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The table's name.")],
-    set_ttl: Annotated[
-        bool, typer.Option("--set-ttl", help="Set the TTL of a table that is there, and has none.")
-    ] = False,
+@app.command(
+    epilog=DEV_EPILOG,
+    context_settings={"allow_interspersed_args": False},  # options behind the command are its own
+)
+def dev(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="COMMAND", help="What to run, instead of a shell."),
+    ] = None,
+    table: TableName = EMBEDDED_TABLE,
 ) -> None:
-    """Make a job table: on demand, key image_id, TTL on expire_time; no-op if it is there."""
+    """Open a shell with a job table of its own, to try things out without AWS."""
     with told():
-        from ..job_table import JobTable
+        from . import embedded
 
-        has_ttl = JobTable(name).create(set_ttl=set_ttl)
-        typer.echo(
-            f"table {name} is there and fits"
-            if has_ttl
-            else f"table {name} is there, but has no TTL: expired items stay; "
-            f"`raytracker table create {name} --set-ttl` sets it on expire_time"
-        )
+        code = embedded.dev(command or [], table_name_of(table))
+    raise typer.Exit(code)

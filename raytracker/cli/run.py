@@ -18,10 +18,10 @@ from typing import Any
 from ..errors import ImageExists, JobCancelled, RayNotInitialized, RaytrackerError, TableUnavailable
 from ..imagery import Grid, describe, plan
 from ..job_table import JobItem, JobTable, check_image_id, ledger_of
-from ..local import EmbeddedDynamoDB
 from ..pipeline import RESULTS, ResultStore, Work, process_image, workers_of
 from ..run import IfExists
 from ..tracker import ImageTracker
+from .embedded import embedded_table
 from .function import load_function
 from .interrupt import Interrupted, Interruptible
 from .show import EXIT_STATUS, Display, in_short, one_line, print_json, print_summary
@@ -66,7 +66,8 @@ def run_image(
         display = stack.enter_context(Display())
         if embedded:
             urls = (info.url, output or "")
-            table = _embedded(stack, table_name, any(url.startswith("s3://") for url in urls))
+            on_s3 = any(url.startswith("s3://") for url in urls)
+            table = embedded_table(stack, table_name, keeps_account=on_s3)
             display.say(
                 f"embedded DynamoDB at {table.endpoint_url}, gone when this command ends; "
                 f"table {table_name}"
@@ -107,16 +108,6 @@ def run_image(
         else:
             print_summary(job, files, display.busy)
     return code
-
-
-def _embedded(stack: ExitStack, table_name: str, uses_s3: bool) -> JobTable:
-    dynamodb = stack.enter_context(EmbeddedDynamoDB())
-    # Ray's workers inherit these. Real ones are needed for S3, and then they do here as well.
-    if not uses_s3:
-        os.environ.update(dynamodb.credentials)
-    table = JobTable(table_name, dynamodb.endpoint_url, dynamodb.region_name)
-    table.create()
-    return table
 
 
 def _read_before(table: JobTable, image_id: str, if_exists: str) -> str | None:

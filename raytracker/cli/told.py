@@ -40,9 +40,18 @@ BAD_USAGE = (
     TableMismatch,
 )
 
+FIRST_STEPS = """\
+[bold]First steps, without AWS:[/bold]
+
+raytracker run scene.tif detect.py:detect --embedded --output out
+
+raytracker dev (a shell with a table that stays from command to command)"""
+
 # Typer makes a paragraph of what lies between empty lines, and a line of what is a paragraph.
 _ENVIRONMENT = """\
 [bold]Environment:[/bold]
+
+RAYTRACKER_TABLE: the job table, where --table is not given
 
 AWS_PROFILE, AWS_DEFAULT_REGION and all else that boto3 reads: where the job table is, and who asks
 
@@ -52,7 +61,7 @@ _STATUSES = """\
 RUN_EPILOG = f"""\
 [bold]Examples:[/bold]
 
-raytracker run scene.tif detect.py:detect --embedded --table demo --output out
+raytracker run scene.tif detect.py:detect --embedded --output out
 
 raytracker run s3://bucket/scene.tif mypackage.detect:ships --table ImageJobs --output s3://bucket/out
 
@@ -66,6 +75,18 @@ RAY_ADDRESS: the Ray cluster to use ("auto": the one on this machine); without i
 2 bad usage (arguments, image, table, credentials), 1 anything else"""
 COST_EPILOG = """\
 [bold]Example:[/bold] raytracker cost --regions 5000 --tiles 20000 --minutes 10"""
+TABLE_EPILOG = """\
+[bold]Example:[/bold] raytracker table create ImageJobs"""
+DEV_EPILOG = """\
+[bold]Examples:[/bold]
+
+raytracker dev (then, in its shell, raytracker run ..., raytracker status ..., exit)
+
+raytracker dev -- sh -c 'raytracker run scene.tif detect.py:detect; raytracker status scene.tif'
+
+All that runs there finds a DynamoDB in memory on this machine, and the table in it; they are gone \
+when the shell or command ends, whose exit status is returned. AWS_ENDPOINT_URL_DYNAMODB and \
+RAYTRACKER_TABLE are set there; so are a region and invented credentials where boto3 finds none."""
 STATUS_EPILOG = f"""\
 [bold]Example:[/bold] raytracker status /data/scene.tif --table ImageJobs --json
 

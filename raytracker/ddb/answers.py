@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -38,6 +39,8 @@ _PERMANENT = {
     "ValidationException",
 }
 _NO_TABLE = {"ResourceNotFoundException", "TableNotFoundException"}
+_WITHOUT_AWS = "without AWS, `raytracker dev` and EmbeddedDynamoDB do"
+_LOCAL = "http://127.0.0.1:8000"
 _SET_THEM = "renew them, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 # DynamoDB says ValidationException for all of these; only its text tells them apart. The wordings
 # are AWS's, DynamoDB Local's and moto's.
@@ -133,13 +136,20 @@ def translate(err: BaseException, table_name: str) -> RaytrackerError:
 
     cure = None
     if isinstance(err, (boto.NoCredentialsError, boto.PartialCredentialsError)):
-        what = f"AWS credentials are missing or incomplete; {_SET_THEM}"
+        what = f"AWS credentials are missing or incomplete; {_SET_THEM}; {_WITHOUT_AWS}"
         return CredentialsRefused(f"table {table_name}: {what}")
     if isinstance(err, _without_credentials()):
         what = f"no AWS credentials: {type(err).__name__}: {_line(err)}; {_SET_THEM}"
         return CredentialsRefused(f"table {table_name}: {what}")
     if isinstance(err, boto.NoRegionError):
-        cure = "no AWS region; set AWS_DEFAULT_REGION or pass region_name"
+        cure = f"no AWS region; set AWS_DEFAULT_REGION or pass region_name; {_WITHOUT_AWS}"
+    elif isinstance(err, boto.InvalidRegionError):
+        cure = f"{_line(err)} AWS_DEFAULT_REGION and region_name are such as us-east-1"
+    elif isinstance(err, ValueError) and "Invalid endpoint" in str(err):
+        cure = f"{_line(err)}; AWS_ENDPOINT_URL_DYNAMODB and endpoint_url are such as {_LOCAL}"
+    elif isinstance(err, boto.EndpointConnectionError):
+        what = f"DynamoDB does not answer: {_line(err)}; {_cure_of(err.kwargs)}"
+        return TableUnavailable(f"table {table_name}: {what}")
     elif isinstance(err, boto.HTTPClientError):
         return TableUnavailable(f"table {table_name}: DynamoDB does not answer: {_line(err)}")
     elif isinstance(
@@ -150,7 +160,6 @@ def translate(err: BaseException, table_name: str) -> RaytrackerError:
             boto.ConfigParseError,
             boto.EndpointProviderError,
             boto.InvalidConfigError,
-            boto.InvalidRegionError,
             # boto3's serializer, on a value that DynamoDB has no type for; and a malformed endpoint
             ArithmeticError,
             TypeError,
@@ -190,6 +199,13 @@ def _without_credentials() -> tuple[type[BaseException], ...]:
         boto.UnknownCredentialError,
         getattr(boto, "LoginError", boto.SSOError),  # not in older ones
     )
+
+
+def _cure_of(unreached: Mapping[str, Any]) -> str:
+    """Returns what to look at where an endpoint cannot be reached at all."""
+    if ".amazonaws." in str(unreached.get("endpoint_url")):
+        return "see whether AWS_DEFAULT_REGION is right, and the network reaches it"
+    return "start it, or set AWS_ENDPOINT_URL_DYNAMODB to where it is"
 
 
 def _translate_answer(err: Any, table_name: str) -> RaytrackerError:

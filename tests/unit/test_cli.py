@@ -86,13 +86,15 @@ def job_in(table: JobTable, outcomes: str, state: str | None = None) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["status"], ["table"], ["table", "create"], ["cost"]]
+    "command", [[], ["run"], ["status"], ["dev"], ["table"], ["table", "create"], ["cost"]]
 )
 def test_help(command: list[str]):
-    """Every command has it."""
+    """Every command has it, with an example."""
     result = invoke(*command, "--help")
     assert result.exit_code == 0
-    assert "Usage: " in result.output
+    text = COLOUR.sub("", result.output)
+    assert "Usage: " in text
+    assert " ".join(["raytracker", *command]) in text
 
 
 def test_the_help_of_run_tells_what_a_person_needs():
@@ -116,11 +118,11 @@ def test_version():
 # --- bad usage: one line, status 2, before Ray starts ---
 
 
-def test_an_option_that_is_missing():
+def test_an_argument_that_is_missing():
     """Typer says it; the status is the same."""
-    result = invoke("run", BAHAMAS, "detector.py:detect")
+    result = invoke("run", BAHAMAS, "--table", "jobs")
     assert result.exit_code == 2
-    assert "--table" in COLOUR.sub("", result.stderr)
+    assert "MODULE:FUNCTION" in COLOUR.sub("", result.stderr)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_without_moto_the_error_says_what_to_install(
     """moto is in an extra."""
     Path(tmp_path, "moto.py").write_text("raise ModuleNotFoundError(\"No module named 'moto'\")")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    cure = r"'moto'.*pip install \"raytracker\[cli\]\""
+    cure = r"'moto'.*pip install \"raytracker\[embedded\]\""
     with pytest.raises(RaytrackerError, match=cure), EmbeddedDynamoDB():
         pass
 

@@ -1,0 +1,6 @@
+"""`python -m raytracker`: the command."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()
