@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from .ledger import Ledger
 
@@ -48,6 +49,9 @@ class Progress:
     trouble: str | None = None
     busy: float | None = None
 
+    def __repr__(self) -> str:
+        return f"<Progress: {self.status}, {in_words(self)}>"
+
     @classmethod
     def of(
         cls,
@@ -80,3 +84,23 @@ class Progress:
             ended_early=ended_early,
             trouble=trouble,
         )
+
+
+def in_words(progress: Progress) -> str:
+    """Returns how far an image has come, in a few words: tiles first, and regions beside them."""
+    counts = [f"{progress.tile_success:,} of {progress.tile_count:,} tiles"]
+    if progress.tile_error:
+        counts.append(f"{progress.tile_error:,} failed")
+    if progress.region_count != progress.tile_count:
+        settled = progress.region_count - progress.region_pending
+        counts.append(f"{settled:,} of {progress.region_count:,} regions")
+    if progress.tile_pending and progress.tiles_per_second:
+        counts.append(f"{progress.tiles_per_second:,.1f} tiles/s")
+    if progress.tile_pending and progress.eta_seconds is not None:
+        counts.append(f"about {duration(progress.eta_seconds)} left")
+    return ", ".join(counts)
+
+
+def duration(seconds: float) -> str:
+    """Returns a time in words: "42 s", or "1:23:45"."""
+    return f"{seconds:.0f} s" if seconds < 99.5 else str(timedelta(seconds=round(seconds)))

@@ -66,9 +66,6 @@ class ImageTracker(Teller):
     def _pickled(self) -> bytes:
         return bytes(ray.cloudpickle.dumps((self._run.spec, self._run.layout.encode())))
 
-    def __repr__(self) -> str:
-        return f"<ImageTracker: {self.image_id!r}, {self._run.layout.region_count} regions>"
-
     # --- beginning ---
 
     @classmethod
@@ -342,7 +339,7 @@ class ImageTracker(Teller):
             ActorUnavailable: The actor cannot be started or reached.
             TrackerSuperseded, JobVanished, LedgerError: What ended this run.
         """
-        return Wait(self._run, timeout, stall_timeout).result()
+        return self._saw(Wait(self._run, timeout, stall_timeout).result())
 
     def end(self, timeout: float = 30) -> JobItem:
         """Ends a settled image that was begun with `ends=False`; durable when it returns.
@@ -359,7 +356,7 @@ class ImageTracker(Teller):
             WaitTimeout: It was not durable in time.
             TrackerSuperseded, JobVanished, LedgerError: What ended this run.
         """
-        return end_settled(self._run, timeout)
+        return self._saw(end_settled(self._run, timeout))
 
     def cancel(self, timeout: float = 30) -> None:
         """Ends the job as it stands; durable when it returns. Later reports raise JobCancelled.

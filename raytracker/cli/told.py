@@ -105,6 +105,12 @@ def told() -> Iterator[None]:
 
         typer.echo(f"raytracker: {one_line(err)}", err=True)
         raise typer.Exit(2 if isinstance(err, BAD_USAGE) else 1) from err
+    except ModuleNotFoundError as err:
+        if (err.name or "raytracker").partition(".")[0] == "raytracker":
+            raise  # a defect
+        cure = 'install what the command needs with: pip install "raytracker[cli]"'
+        typer.echo(f"raytracker: {err}; {cure}", err=True)
+        raise typer.Exit(1) from err
     except KeyboardInterrupt as err:
         typer.echo("raytracker: interrupted; nothing was started", err=True)
         raise typer.Exit(130) from err

@@ -83,7 +83,7 @@ class TableConnection:
         try:
             found = clients.writer.meta
         except Exception as err:
-            raise translate(err, self.table_name) from err
+            raise translate(err, self.table_name) from None  # its text says all
         table = copy.copy(self)
         table.region_name, table.endpoint_url = found.region_name, found.endpoint_url
         if f"//dynamodb.{found.region_name}.api." in found.endpoint_url:
@@ -219,7 +219,7 @@ class TableConnection:
                     **request,
                 )
         except Exception as err:
-            raise translate(err, self.table_name) from err
+            raise translate(err, self.table_name) from None  # its text says all
         return response
 
     def read_item(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -241,7 +241,7 @@ class TableConnection:
                     TableName=self.table_name, Key=dict(key), ConsistentRead=True
                 )
         except Exception as err:
-            raise translate(err, self.table_name) from err
+            raise translate(err, self.table_name) from None  # its text says all
         item = response.get("Item")
         return None if item is None else dict(to_python(item))
 

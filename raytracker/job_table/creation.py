@@ -42,7 +42,7 @@ def create_job_table(table: TableConnection, *, set_ttl: bool = False) -> bool:
                 _enable_ttl(client, name)
             return _ttl_is_enabled(client, name)
     except Exception as err:
-        raise translate(err, name) from err
+        raise translate(err, name) from None  # its text says all
 
 
 def _create_if_missing(client: Any, name: str) -> bool:

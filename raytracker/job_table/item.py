@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..ddb import DDBItem, DDBKey, to_python
+from ..errors import LedgerError
 from ..image_request import ImageRequest
-from .ledger_text import to_text
+from ..ledger import Ledger
+from .ledger_text import from_text, to_text
 
 
 @dataclass
@@ -82,7 +84,7 @@ class JobItem(DDBItem):
     tracker_run: str | None = None
     tracker_owner: str | None = None
     tracker_seq: int | None = None
-    tracker_ledger: str | None = field(default=None, repr=False)
+    tracker_ledger: str | None = None
     tracker_errors: dict[str, str] | None = None
     tracker_state: str | None = None
     tracker_grid: str | None = None
@@ -150,12 +152,39 @@ class JobItem(DDBItem):
             return "FAILED"
         return "IN_PROGRESS" if success + error else "STARTED"
 
+    def tile_counts(self) -> dict[str, int]:
+        """tile_count, tile_success, tile_error and tile_pending, as the ledger has them.
+
+        Returns:
+            An empty dictionary where there is no ledger, or none that can be read.
+        """
+        if self.tracker_ledger is None:
+            return {}
+        try:
+            ledger = Ledger.decode(from_text(self.tracker_ledger), {})
+        except LedgerError:
+            return {}
+        count, success, error = ledger.layout.tile_count, ledger.tile_success, ledger.tile_error
+        pending = count - success - error
+        names = ("tile_count", "tile_success", "tile_error", "tile_pending")
+        return dict(zip(names, (count, success, error, pending), strict=True))
+
+    def __repr__(self) -> str:
+        tiles, parts = self.tile_counts(), [self.status]
+        if tiles and tiles["tile_count"] != self.region_count:
+            parts.append(f"{tiles['tile_success']:,} of {tiles['tile_count']:,} tiles")
+        if self.region_count is not None:
+            parts.append(f"{self.region_success or 0:,} of {self.region_count:,} regions")
+        if self.region_error:
+            parts.append(f"{self.region_error:,} failed")
+        return f"<JobItem {self.image_id!r}: {', '.join(parts)}>"
+
     def to_dict(self) -> dict[str, Any]:
-        """All of OSML's attributes (None included), the status and why tiles failed, JSON-ready."""
+        """All of OSML's attributes (None included), tiles, status, why tiles failed, JSON-ready."""
         shown = {"tracker_run", "tracker_state", "tracker_errors"}
         plain = {
             name: to_python(value)
             for name, value in asdict(self).items()
             if name != "ddb_key" and (name in shown or not name.startswith("tracker_"))
         }
-        return {**plain, "status": self.status}
+        return {**plain, **self.tile_counts(), "status": self.status}

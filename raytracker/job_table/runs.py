@@ -139,7 +139,7 @@ class RunTable(DDBHelper):
         except ConditionFailed as err:
             if err.old and err.old.get("tracker_run") == run:
                 return  # our first try got through
-            raise ImageExists(_exists(job.image_id, self.table_name, err.old)) from err
+            raise ImageExists(_exists(job.image_id, self.table_name, err.old)) from None
 
     def claim(
         self, image_id: str, run: str, owner: str, *, keep_for: int | None = KEEP_SECONDS
@@ -268,7 +268,7 @@ class RunTable(DDBHelper):
             if err.old and err.old.get("tracker_run") == run:
                 return  # our first try got through
             if err.old is None:
-                raise JobVanished(self._vanished_text(read.image_id)) from err
+                raise JobVanished(self._vanished_text(read.image_id)) from None
             raise TableUnavailable(f"image {read.image_id!r} changed since it was read") from err
 
     def flush(self, image_id: str, run: str, owner: str, seq: int, what: Flush) -> float:

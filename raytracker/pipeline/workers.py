@@ -73,7 +73,9 @@ class Workers:
         return self._pool.made
 
     def __repr__(self) -> str:
-        return f"<Workers: {self._pool.ready} of {self.model.__name__} are ready>"
+        least, most = self.work.range
+        size = f"{least} or more" if most is None else f"{most} at most"
+        return f"<Workers: {self._pool.ready} of {self.model.__name__} are ready, {size}>"
 
 
 def workers_of(function: Any, work: Work | None) -> Workers | None:

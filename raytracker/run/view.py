@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..actor import Spec
-from ..job_table import JobTable
-from ..ledger import Layout, Ledger, Outcome
+from ..job_table import JobItem, JobTable
+from ..ledger import Ledger, Outcome
 from ..progress import Progress
 from .run import Run
 
@@ -12,8 +14,28 @@ from .run import Run
 class View:
     """The half of ImageTracker that looks and changes nothing; it needs no Ray, only the table."""
 
-    def __init__(self, spec: Spec, layout: Layout) -> None:
+    def __init__(self, *parts: Any, **_: Any) -> None:
+        if not (parts and isinstance(parts[0], Spec)):  # somebody's, not ours
+            raise TypeError(
+                "make an ImageTracker with ImageTracker.start(...), which begins an image, "
+                ".resume(...), which goes on with one, or .attach(...), which looks at one"
+            )
+        spec, layout = parts
         self._run = Run(spec, layout)
+        self._seen: str | None = None  # the status that this handle was told last
+
+    def __repr__(self) -> str:
+        layout = self._run.layout
+        parts = [f"{layout.region_count:,} regions"]
+        if layout.tile_count != layout.region_count:
+            parts.append(f"{layout.tile_count:,} tiles")
+        if self._seen is not None:  # a repr asks nobody
+            parts.append(f"last seen {self._seen}")
+        return f"<ImageTracker {self.image_id!r}: {', '.join(parts)}>"
+
+    def _saw(self, job: JobItem) -> JobItem:
+        self._seen = job.status
+        return job
 
     @property
     def image_id(self) -> str:
@@ -38,7 +60,9 @@ class View:
             JobVanished: The item was deleted.
             LedgerError: The item's ledger cannot be read.
         """
-        return self._run.progress()
+        progress = self._run.progress()
+        self._seen = progress.status
+        return progress
 
     def ledger(self) -> Ledger:
         """Returns a copy of the ledger: the actor's, or the table's where none runs.

@@ -16,6 +16,8 @@ from raytracker.errors import (
 )
 from raytracker.image_request import ImageRequest
 from raytracker.job_table import JobItem, JobTable, check_image_id
+from raytracker.job_table.ledger_text import to_text
+from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger
 
 OSML_FIELDS = [
     "image_id",
@@ -111,9 +113,26 @@ def test_unknown_attributes_are_ignored() -> None:
     assert item == JobItem("image", width=5)
 
 
-def test_the_ledger_is_not_printed() -> None:
-    """It has up to 400 KB."""
-    assert "ledger" not in repr(JobItem("image", tracker_ledger="eA=="))
+def test_it_prints_in_a_line() -> None:
+    """Its status, and how far it is: tiles beside regions. A ledger has up to 400 KB."""
+    assert repr(JobItem("image")) == "<JobItem 'image': STARTED>"
+    ledger = Ledger(Layout.of([4, 4]))
+    ledger.merge([(0, SUCCESS + ERROR + SUCCESS)], {1: "ValueError: x"})
+    item = JobItem("image", region_count=2, tracker_ledger=to_text(ledger.encode()))
+    assert repr(item) == "<JobItem 'image': STARTED, 2 of 8 tiles, 0 of 2 regions>"
+    ended = JobItem("image", region_count=1200, region_success=1100, region_error=100)
+    assert repr(ended) == "<JobItem 'image': PARTIAL, 1,100 of 1,200 regions, 100 failed>"
+    assert repr(JobItem("image", tracker_ledger="eA==")) == "<JobItem 'image': STARTED>"  # damaged
+
+
+def test_a_dictionary_of_it_counts_tiles() -> None:
+    """Of two regions none may be settled for most of the time."""
+    ledger = Ledger(Layout.of([4, 4]))
+    ledger.merge([(0, SUCCESS + ERROR + SUCCESS)], {1: "ValueError: x"})
+    item = JobItem("image", region_count=2, tracker_ledger=to_text(ledger.encode()))
+    counts = {"tile_count": 8, "tile_success": 2, "tile_error": 1, "tile_pending": 5}
+    assert item.to_dict().items() >= counts.items()
+    assert not counts.keys() & JobItem("image").to_dict().keys()  # an item of OSML's has no tiles
 
 
 @pytest.mark.parametrize(
