@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from .ledger import Ledger
+
+
+class Failed(NamedTuple):
+    """A tile that failed, and why."""
+
+    region: int
+    tile: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,8 @@ class Progress:
             itself.
         busy: The part of the time of workers, or tasks, in which the function or model computed, 0
             to 1, from what this process was told of chunks of tiles; None: of none.
+        failed: The first tile that failed of each kind of reason, in the order in which they came,
+            from what this process was told of tasks that it runs.
     """
 
     region_count: int
@@ -48,6 +59,7 @@ class Progress:
     ended_early: str | None = None
     trouble: str | None = None
     busy: float | None = None
+    failed: tuple[Failed, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Progress: {self.status}, {in_words(self)}>"
@@ -88,10 +100,13 @@ class Progress:
 
 def in_words(progress: Progress) -> str:
     """Returns how far an image has come, in a few words: tiles first, and regions beside them."""
-    counts = [f"{progress.tile_success:,} of {progress.tile_count:,} tiles"]
+    tiled = progress.tile_count != progress.region_count
+    counts = [
+        f"{progress.tile_success:,} of {progress.tile_count:,} {'tiles' if tiled else 'regions'}"
+    ]
     if progress.tile_error:
         counts.append(f"{progress.tile_error:,} failed")
-    if progress.region_count != progress.tile_count:
+    if tiled:
         settled = progress.region_count - progress.region_pending
         counts.append(f"{settled:,} of {progress.region_count:,} regions")
     if progress.tile_pending and progress.tiles_per_second:

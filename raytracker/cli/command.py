@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any
 
 try:
@@ -264,7 +266,10 @@ def run(
 @app.command(epilog=STATUS_EPILOG)
 def status(
     image_id: Annotated[
-        str, typer.Argument(metavar="IMAGE_ID", help="The image's key in the table.")
+        str,
+        typer.Argument(
+            metavar="IMAGE_ID", help="The key in the table, or the path of a local file."
+        ),
     ],
     table: TableName = None,
     as_json: AsJson = False,
@@ -277,6 +282,9 @@ def status(
         table = table_name_of(table)
         check_image_id(image_id)
         job = JobTable(table).read(image_id)
+        if job is None and Path(image_id).exists():  # then `run` took its full path
+            image_id = os.path.abspath(image_id)  # noqa: PTH100
+            job = JobTable(table).read(image_id)
         if job is None:
             raise Refused(f"image {image_id!r} is not in table {table!r}")
         if as_json:

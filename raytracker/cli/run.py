@@ -21,10 +21,12 @@ from ..job_table import JobItem, JobTable, check_image_id, ledger_of
 from ..pipeline import RESULTS, ResultStore, Work, process_image, workers_of
 from ..run import IfExists
 from ..tracker import ImageTracker
+from .display import Display
 from .embedded import embedded_table
 from .function import load_function
 from .interrupt import Interrupted, Interruptible
-from .show import EXIT_STATUS, Display, in_short, one_line, print_json, print_summary
+from .show import EXIT_STATUS, in_short, one_line, print_json, print_summary, so_far
+from .tables import resume_line
 
 MAP = "map.png"
 MAX_OUTLINED_BYTES = 64_000_000  # of results.geojson
@@ -95,7 +97,8 @@ def run_image(
             on_progress=display.update,
             **cut,
         )
-        job, code = _Run(process, display, table, image_id, before).supervise()
+        resume = None if embedded else resume_line(image_id, function, table_name)
+        job, code = _Run(process, display, table, image_id, before, resume).supervise()
         if job is not None and output is not None and code < 128:
             display.doing("drawing the picture")
             files = _files(job, grid, output, display)
@@ -104,7 +107,7 @@ def run_image(
             display.say(in_short(job))
     if job is not None:
         if as_json:
-            print_json(job)
+            print_json(job, busy=display.busy, files=files, trouble=display.trouble)
         else:
             print_summary(job, files, display.busy)
     return code
@@ -120,9 +123,9 @@ def _read_before(table: JobTable, image_id: str, if_exists: str) -> str | None:
     found = table.read(image_id)
     if found is not None and if_exists == "error":
         raise ImageExists(
-            f"image {image_id!r} is in table {table.table_name!r} already ({found.status}): "
-            "--resume goes on with it, --redrive also runs its failed regions again, "
-            "--if-exists restart begins from nothing"
+            f"image {image_id!r} is in table {table.table_name!r} already "
+            f"({found.status}, {so_far(found)}): --resume goes on with it, --redrive also runs "
+            "its failed regions again, --if-exists restart begins from nothing"
         )
     return None if found is None else found.tracker_run
 
@@ -172,6 +175,7 @@ class _Run:
         table: Where its item is.
         image_id: Its key there.
         before: The run that the item belonged to until now.
+        resume: The command that goes on with it, if its table stays.
     """
 
     call: Callable[[], JobItem]
@@ -179,6 +183,7 @@ class _Run:
     table: JobTable
     image_id: str
     before: str | None
+    resume: str | None
 
     def supervise(self) -> tuple[JobItem | None, int]:
         """Processes the image to its end or to a signal; returns the job and the exit status."""
@@ -206,10 +211,13 @@ class _Run:
             job = self.table.read(self.image_id)
         except RaytrackerError as err:
             say(f"image {self.image_id} could not be cancelled: {one_line(err)}")
-            return None
-        work.join(LEAVE_SECONDS)
-        if job is not None and job.status == "CANCELLED":
-            say(f"image {self.image_id} is cancelled")
+            job = None
+        else:
+            work.join(LEAVE_SECONDS)
+            if job is not None and job.status == "CANCELLED":
+                say(f"image {self.image_id} is cancelled, {so_far(job)}")
+        if self.resume is not None and (job is None or job.status == "CANCELLED"):
+            say(f"go on with: {self.resume}")
         return job
 
     def _has_begun(self, work: Interruptible[JobItem]) -> bool:

@@ -1,110 +1,58 @@
-"""What the command shows: a progress bar, lines, a job."""
+"""What the command shows of a job, and of a cost: on stdout, as text or as JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from types import TracebackType
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
 from ..cost import Cost
 from ..job_table import JobItem, ledger_of
-from ..progress import Progress
+from ..ledger import Ledger, Outcome
+from ..progress import duration
 
 EXIT_STATUS = {"SUCCESS": 0, "PARTIAL": 3, "FAILED": 4, "CANCELLED": 5, "STOPPED": 5}
 MAX_SHOWN = 10  # regions
 MAX_LINE = 600  # characters
 
 
-class Display:
-    """What a run shows on stderr while it lasts: a live bar on a terminal, else a few lines."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        self.live = self._console.is_terminal
-        self._bar = Bar(
-            SpinnerColumn(finished_text=" "),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[counts]}"),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-            disable=not self.live,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._task = self._bar.add_task("", total=None, counts="")
-        self._trouble: str | None = None
-        self.busy: float | None = None  # as in `Progress`, the last that was known
-
-    def __enter__(self) -> Display:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Takes the bar away."""
-        self._bar.stop()
-
-    def say(self, line: str) -> None:
-        """Prints a line, above the bar."""
-        self._console.print(line)
-
-    def doing(self, what: str) -> None:
-        """Shows what is done now, on the bar."""
-        self._bar.update(self._task, description=what)
-
-    def update(self, progress: Progress) -> None:
-        """Shows how far the image has come, on the bar; and what keeps it, once."""
-        if progress.trouble is not None and progress.trouble != self._trouble:
-            self.say(progress.trouble)
-        self._trouble = progress.trouble
-        self.busy = progress.busy
-        counts = Text(f"{progress.tile_success}/{progress.tile_count} tiles")
-        if progress.tile_error:
-            counts.append(f"  {progress.tile_error} failed", style="bold red")
-        counts.append(f"  {progress.region_count - progress.region_pending}")
-        counts.append(f"/{progress.region_count} regions")
-        if progress.tiles_per_second:
-            counts.append(f"  {progress.tiles_per_second:.1f} tiles/s")
-        if progress.tile_pending and progress.eta_seconds is not None:
-            counts.append(f"  {_duration(progress.eta_seconds)} left")
-        self._bar.update(
-            self._task,
-            description="processing",
-            total=progress.tile_count,
-            completed=progress.tile_count - progress.tile_pending,
-            counts=counts.markup,
-        )
-
-
-def print_json(job: JobItem) -> None:
-    """Prints a job as one JSON object, on one line of stdout."""
-    print(json.dumps(job.to_dict()), flush=True)
+def print_json(
+    job: JobItem,
+    *,
+    busy: float | None = None,
+    files: Mapping[str, str] | None = None,
+    trouble: str | None = None,
+) -> None:
+    """Prints a job, and what the text says beside, as one JSON object on one line of stdout."""
+    more: dict[str, Any] = {"last_write": _last_write(job), "trouble": trouble}
+    if job.tracker_ledger is not None:
+        ledger = ledger_of(job)
+        pending = ledger.pending()
+        more["region_pending"] = len(pending)
+        more["pending_regions"] = pending[:MAX_SHOWN]
+        more["errors"] = _errors(ledger)
+        more["eta_seconds"] = _seconds_left(job, ledger)
+    if busy is not None:
+        more["busy"] = busy
+    if files is not None:
+        more["files"] = files
+    print(json.dumps({**job.to_dict(), **more}), flush=True)
 
 
 def print_status(job: JobItem) -> None:
     """Prints a job to stdout as a small table of names and values."""
-    _print([("image", job.image_id), ("status", job.status), *_rows(job)])
+    _print([("image", job.image_id), ("status", _status(job)), *_rows(job)])
 
 
 def print_summary(job: JobItem, files: dict[str, str], busy: float | None) -> None:
     """Prints to stdout how a job ended, how busy its work was, and where its files are."""
-    rows = [("image", job.image_id), ("status", job.status), *_rows(job)]
+    rows = [("image", job.image_id), ("status", _status(job)), *_rows(job)]
     if busy is not None:
         rows.append(("busy", f"{busy:.0%} of the time of its workers went into {job.model_name}"))
     _print([*rows, *files.items()])
@@ -144,15 +92,29 @@ def _ratio(ratio: float) -> str:
 
 def in_short(job: JobItem) -> str:
     """Returns how a job ended, in one line."""
-    return (
-        f"{job.status}: {job.region_success or 0} success, {job.region_error or 0} error of "
-        f"{job.region_count} regions, after {_duration(job.processing_duration or 0)}"
-    )
+    return f"{job.status}: {so_far(job)}, after {duration(job.processing_duration or 0)}"
 
 
-def one_line(error: BaseException) -> str:
-    """Returns an exception's text in one line; of a very long one, as Ray's may be, both ends."""
+def so_far(job: JobItem) -> str:
+    """Returns how far a job has come, in a few words: tiles, and regions where they are others."""
+    tiles, regions = job.tile_counts(), job.region_count
+    of_regions = f"{job.region_success or 0:,} of {regions} regions"
+    if not tiles or tiles["tile_count"] == regions:
+        failed, counts = job.region_error or 0, [of_regions, ""]
+    else:
+        of_tiles = f"{tiles['tile_success']:,} of {tiles['tile_count']:,} tiles"
+        failed, counts = tiles["tile_error"], [of_tiles, "", of_regions]
+    counts[1] = f"{failed:,} failed" if failed else ""
+    return ", ".join(filter(None, counts))
+
+
+def one_line(error: BaseException | str) -> str:
+    """Returns an exception's text, or any, in one line that a terminal takes for text.
+
+    Of a very long one, as Ray's may be, both ends.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
     half = MAX_LINE // 2
     return text if len(text) <= MAX_LINE else f"{text[:half]} ... {text[-half:]}"
 
@@ -171,46 +133,85 @@ def _print(rows: list[tuple[str, str]]) -> None:
             print(f"{name:<9}  {value}".rstrip())
 
 
+def _status(job: JobItem) -> str:
+    """Returns the status; of one that has not ended, how many tiles have been settled.
+
+    Of two regions OSML's rules call none begun until one is settled.
+    """
+    tiles = job.tile_counts()
+    if not tiles or job.end_time is not None or not tiles["tile_pending"]:
+        return job.status
+    count, settled = tiles["tile_count"], tiles["tile_count"] - tiles["tile_pending"]
+    return f"{job.status}, {settled / count:.0%} of its tiles are settled"
+
+
 def _rows(job: JobItem) -> Iterator[tuple[str, str]]:
+    ledger = None if job.tracker_ledger is None else ledger_of(job)
     success, error, count = job.region_success or 0, job.region_error or 0, job.region_count
-    pending = "" if count is None else f", {count - success - error} pending"
-    yield "regions", f"{success} success, {error} error{pending} of {count}"
-    if job.tracker_ledger is not None:
-        yield from _ledger_rows(job)
+    if ledger is not None and ledger.layout.tile_count != count:
+        yield "tiles", _of(ledger.tile_success, ledger.tile_error, ledger.layout.tile_count)
+    yield "regions", _of(success, error, count)
+    if ledger is not None:
+        yield from _ledger_rows(job, ledger)
     if job.start_time is not None:
         yield "started", _time(job.start_time)
     if job.end_time is not None:
         yield "ended", _time(job.end_time)
+    else:
+        last = _last_write(job)
+        if last is not None:
+            ago = duration(max(0.0, time.time() - last / 1000))
+            yield "written", f"{_time(last)}, {ago} ago"
     if job.processing_duration is not None:
-        yield "duration", _duration(job.processing_duration)
+        yield "duration", duration(job.processing_duration)
 
 
-def _ledger_rows(job: JobItem) -> Iterator[tuple[str, str]]:
-    ledger = ledger_of(job)
-    settled, tiles = ledger.tile_success + ledger.tile_error, ledger.layout.tile_count
-    yield (
-        "tiles",
-        f"{ledger.tile_success} success, {ledger.tile_error} error, {tiles - settled} pending "
-        f"of {tiles}",
-    )
+def _of(success: int, error: int, count: int | None) -> str:
+    pending = "" if count is None else f", {count - success - error} pending"
+    return f"{success} success, {error} error{pending} of {count}"
+
+
+def _ledger_rows(job: JobItem, ledger: Ledger) -> Iterator[tuple[str, str]]:
     pending = ledger.pending()
     if pending:
         more = f" and {len(pending) - MAX_SHOWN} more" if len(pending) > MAX_SHOWN else ""
         yield "pending", f"regions {', '.join(map(str, pending[:MAX_SHOWN]))}{more}"
-    if settled and settled < tiles and job.end_time is None and job.processing_duration:
-        left = job.processing_duration * (tiles - settled) / settled
-        yield "time left", f"about {_duration(left)}, at the average rate since the start"
-    failed = ledger.failed()
-    for number, (region, reason) in enumerate(sorted(failed.items())):
+    left = _seconds_left(job, ledger)
+    if left is not None:
+        yield "time left", f"about {duration(left)}, at the average rate since the start"
+    failed = _errors(ledger)
+    for number, (region, reason) in enumerate(failed.items()):
         if number == MAX_SHOWN:
             yield "", f"and {len(failed) - MAX_SHOWN} more regions with errors"
             return
-        yield ("" if number else "errors"), f"region {region}: {reason}"
+        yield ("" if number else "errors"), f"region {region}: {one_line(reason)}"
+
+
+def _errors(ledger: Ledger) -> dict[int, str]:
+    """Returns the regions with failed tiles, settled or not, and the reason of the first."""
+    outcomes, first = ledger.tile_outcomes(), dict[int, str]()
+    for number, reason in sorted(ledger.reasons().items()):
+        if outcomes[number] == Outcome.ERROR:  # and no success since then
+            first.setdefault(ledger.layout.locate(number)[0], reason)
+    return dict(sorted({**first, **ledger.failed()}.items()))
+
+
+def _seconds_left(job: JobItem, ledger: Ledger) -> float | None:
+    """Returns the time left at the average rate since the start, where that can be told."""
+    settled, tiles = ledger.tile_success + ledger.tile_error, ledger.layout.tile_count
+    if not settled or settled == tiles or job.end_time is not None or not job.processing_duration:
+        return None
+    return job.processing_duration * (tiles - settled) / settled
+
+
+def _last_write(job: JobItem) -> int | None:
+    """Returns when the item was written last, in epoch milliseconds, as far as it says so."""
+    if job.expire_time is not None and job.tracker_keep_for is not None:
+        return (job.expire_time - job.tracker_keep_for) * 1000
+    if job.start_time is not None and job.processing_duration is not None:
+        return job.start_time + job.processing_duration * 1000
+    return None
 
 
 def _time(epoch_ms: int) -> str:
     return datetime.fromtimestamp(epoch_ms / 1000).astimezone().isoformat(" ", "seconds")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else str(timedelta(seconds=round(seconds)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import Annotated
 
 import typer
@@ -32,6 +34,12 @@ def table_name_of(given: str | None) -> str:
             "without AWS, `raytracker dev` opens a shell that has one"
         )
     return given
+
+
+def resume_line(image_id: str, function: str, table_name: str) -> str:
+    """Returns the command that goes on with an image, as this shell takes it."""
+    named = [] if os.environ.get(VARIABLE) == table_name else ["--table", table_name]
+    return shlex.join(["raytracker", "run", "--resume", *named, image_id, function])
 
 
 @table_app.command(epilog=TABLE_EPILOG)

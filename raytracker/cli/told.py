@@ -88,7 +88,7 @@ All that runs there finds a DynamoDB in memory on this machine, and the table in
 when the shell or command ends, whose exit status is returned. AWS_ENDPOINT_URL_DYNAMODB and \
 RAYTRACKER_TABLE are set there; so are a region and invented credentials where boto3 finds none."""
 STATUS_EPILOG = f"""\
-[bold]Example:[/bold] raytracker status /data/scene.tif --table ImageJobs --json
+[bold]Example:[/bold] raytracker status scene.tif --table ImageJobs --json
 
 {_ENVIRONMENT}
 

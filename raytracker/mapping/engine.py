@@ -218,6 +218,7 @@ class Engine:
             if verdict.finished is not None:
                 finished.append(verdict.finished)
             self._failures.of_tiles |= verdict.of_tiles
+        self._run.failing.note(reasons)
         try:
             if spans:
                 self._run.report(spans, reasons, wait=False)

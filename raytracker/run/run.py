@@ -27,6 +27,7 @@ from ..progress import Progress
 from ..ray_runtime import actor_state, cluster, holding_connection, in_a_line, is_connected
 from ..reporter import reporter
 from .beginning import patiently
+from .failing import Failing
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class Run:
         maps: The `map_unordered` of this run that are under way in this process.
         is_fresh: Whether this process began it with all tiles pending, and has said nothing of it.
         worked: How long the work of this run took, in chunks that this handle was told of.
+        failing: What failed first, of what this handle was told.
     """
 
     def __init__(self, spec: Spec, layout: Layout) -> None:
@@ -93,6 +95,7 @@ class Run:
         self.maps = _maps.setdefault(spec.key, _Maps())
         self.is_fresh = False
         self.worked = Worked()
+        self.failing = Failing(layout)
         self._knock: tuple[tuple[str, str], Future[bool]] | None = None
         self._silent_since: float | None = None  # of the actor, in seconds since the epoch
 
@@ -307,7 +310,8 @@ class Run:
             )
         troubles = (each.trouble for each in list(self.maps))
         trouble = progress.trouble or next(filter(None, troubles), None)
-        return replace(progress, busy=self.worked.busy, trouble=trouble)
+        failed = self.failing.first
+        return replace(progress, busy=self.worked.busy, trouble=trouble, failed=failed)
 
     def tile_outcomes(self) -> bytes:
         """Returns the outcome of each tile, as `Ledger.tile_outcomes`.

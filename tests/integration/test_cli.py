@@ -71,12 +71,13 @@ def test_a_run_that_succeeds(folder: Path, env: dict[str, str], job_table: JobTa
     ended = run([*line, *CUT, "--output", "out", "--keep-for", "12h"], folder, **env)
     assert ended.returncode == 0, ended.stderr
     # Of a busy machine Ray says that workers take long to start.
-    said = [line for line in ended.stderr.splitlines() if "(raylet)" not in line]
+    told = [line for line in ended.stderr.splitlines() if "(raylet)" not in line]
+    said = [line for line in told if not re.match(r"after \d+ s: ", line)]
     assert said[:-1] == [
         "hello from the import",
         f"image {BAHAMAS}: regions {REGIONS}, tiles {TILES}",
     ]
-    assert said[-1].startswith("SUCCESS: 4 success, 0 error of 4 regions")
+    assert said[-1].startswith("SUCCESS: 12 of 12 tiles, 4 of 4 regions, after ")
     assert "\x1b" not in ended.stdout + "".join(said)
     assert "hello" not in ended.stdout
     assert "status     SUCCESS\n" in ended.stdout
@@ -130,7 +131,10 @@ def test_a_run_that_fails_in_part_and_goes_on(
     assert ended.returncode == 3, ended.stderr
     assert ended.stdout.count("\n") == 1
     job = json.loads(ended.stdout)
+    assert "tile 1 of region 2 failed: ValueError: not this one\n" in ended.stderr
     assert job["status"] == "PARTIAL"
+    assert (job["tile_success"], job["tile_error"], job["tile_pending"]) == (TILES - 1, 1, 0)
+    assert job["errors"] == {"2": "ValueError: not this one"}
     assert (job["region_success"], job["region_error"]) == (REGIONS - 1, 1)
     # Regions 0 and 1 are 2 x 2 tiles, region 2 is 2 x 1: its tile 1 is number 9 of all.
     assert job["tracker_errors"] == {"9": "ValueError: not this one"}
@@ -162,7 +166,9 @@ def test_sigterm_cancels(folder: Path, env: dict[str, str], job_table: JobTable)
     process.send_signal(signal.SIGTERM)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 143, stderr
-    assert "image scene is cancelled" in stderr
+    assert re.search(r"image scene is cancelled, \d+ of \d+ tiles, 0 of 1 regions\n", stderr)
+    name = job_table.table_name
+    assert f"go on with: raytracker run --resume --table {name} scene detector.py:slow\n" in stderr
     assert json.loads(stdout)["status"] == "CANCELLED"
     assert job_table.read("scene").status == "CANCELLED"
 
@@ -250,7 +256,7 @@ def test_a_run_at_a_terminal_with_its_own_dynamodb(folder: Path, terminals: list
     assert endpoint, terminal.text
     assert not answers(endpoint[1])
     assert "starting Ray" in terminal.text
-    bar = r"processing .* \d+/42 tiles  \d+/1 regions  [\d.]+ tiles/s  \d+ s left"
+    bar = r"processing .* \d+/42 tiles  \d+ s left  [\d.]+ tiles/s  0/1 regions"
     assert re.search(bar, terminal.text), terminal.text
     assert terminal.raw.rindex(b"\x1b[?25h") > terminal.raw.rindex(b"\x1b[?25l")  # the cursor
     assert re.search(r"status +SUCCESS", terminal.text)
@@ -265,6 +271,7 @@ def test_ctrl_c_at_a_terminal(
         [*line, "--tile-size", "32", "--image-id", "scene"],
         folder,
         AWS_ENDPOINT_URL_DYNAMODB=dynamodb_local,
+        RAYTRACKER_TABLE=job_table.table_name,
     )
     terminals.append(terminal)
     _wait_for_a_tile(job_table, "scene")
@@ -272,6 +279,7 @@ def test_ctrl_c_at_a_terminal(
     assert terminal.wait() == 130, terminal.text
     assert "SIGINT: cancelling image scene" in terminal.text
     assert "image scene is cancelled" in terminal.text
+    assert "go on with: raytracker run --resume scene detector.py:slow\r\n" in terminal.text
     assert "Traceback" not in terminal.text
     job = job_table.read("scene")
     assert job.status == "CANCELLED"

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import raytracker
 from raytracker.cli import app
 from raytracker.imagery import describe, plan
 from raytracker.job_table import Flush, JobItem, JobTable
-from raytracker.ledger import Layout, Ledger, Outcome
+from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger, Outcome
 from tests.support.command import BAHAMAS
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -240,7 +241,7 @@ def test_an_image_that_is_in_the_table_already(moto_table: JobTable):
     """The line says how to go on with it, in the command's words."""
     job_in(moto_table, "sp")
     line = run_refused(moto_table.table_name, "--image-id", "scene-1")
-    assert "(IN_PROGRESS)" in line
+    assert "already (IN_PROGRESS, 1 of 2 regions): --resume goes on with it" in line
     assert "--resume" in line
 
 
@@ -277,12 +278,60 @@ def test_the_status_of_an_image(
     assert shown.stderr == ""
     success, error, pending = (outcomes.count(letter) for letter in "sep")
     assert f"regions    {success} success, {error} error, {pending} pending of 3" in shown.stdout
-    assert f"status     {status}\n" in shown.stdout
+    settled = f", {1 - pending / 3:.0%} of its tiles are settled" if pending and not state else ""
+    assert f"status     {status}{settled}\n" in shown.stdout
     as_json = invoke("status", "scene-1", "--table", moto_table.table_name, "--json")
     assert as_json.exit_code == code
     assert len(as_json.stdout.splitlines()) == 1
     job = json.loads(as_json.stdout)
     assert (job["status"], job["region_success"]) == (status, success)
+
+
+def test_of_two_regions_the_tiles_are_told(moto_table: JobTable):
+    """By OSML's rules nothing has begun until one is settled; text and JSON say what has."""
+    layout = Layout.of([36, 36])
+    moto_table.start(JobItem(image_id="scene-1"), run="run", layout=layout, keep_for=3600)
+    moto_table.claim("scene-1", "run", "owner")
+    ledger = Ledger(layout)
+    reason = "ValueError: \x1b[31mred"
+    ledger.merge([(0, SUCCESS * 34 + ERROR)], {34: reason, 33: "a success since then"})
+    flush = Flush(0, 0, ledger.encode(), ledger.reasons(), None, None, 70, int(time.time()) + 3590)
+    moto_table.flush("scene-1", "run", "owner", 1, flush)
+    shown = invoke("status", "scene-1", "--table", moto_table.table_name).stdout
+    assert "status     STARTED, 49% of its tiles are settled\n" in shown
+    assert "tiles      34 success, 1 error, 37 pending of 72\n" in shown
+    assert "regions    0 success, 0 error, 2 pending of 2\n" in shown
+    assert "time left  about 74 s, at the average rate since the start\n" in shown
+    assert re.search(r"written    20\S+ \S+, 1\d s ago\n", shown)
+    assert "errors     region 0: ValueError: \N{REPLACEMENT CHARACTER}[31mred\n" in shown
+    as_json = json.loads(
+        invoke("status", "scene-1", "--table", moto_table.table_name, "--json").stdout
+    )
+    told = {
+        **{"status": "STARTED", "region_count": 2, "region_success": 0, "region_pending": 2},
+        **{"tile_count": 72, "tile_success": 34, "tile_error": 1, "tile_pending": 37},
+        **{"pending_regions": [0, 1], "errors": {"0": reason}, "eta_seconds": 74.0},
+    }
+    assert as_json.items() >= told.items()
+    assert time.time() - 30 < as_json["last_write"] / 1000 < time.time()
+    line = run_refused(moto_table.table_name, "--image-id", "scene-1")
+    assert "already (STARTED, 34 of 72 tiles, 1 failed, 0 of 2 regions): --resume" in line
+
+
+def test_a_path_that_run_took(moto_table: JobTable, folder: Path):
+    """Its item has the full path; a key of that name comes first."""
+    name = moto_table.table_name
+    (folder / "sub").mkdir()
+    (folder / "sub" / "scene.tif").touch()
+    line = refused("status", "sub/../sub/scene.tif", "--table", name)
+    assert line == f"raytracker: image '{folder}/sub/scene.tif' is not in table '{name}'"
+    moto_table.start_image_request(JobItem(f"{folder}/sub/scene.tif", region_count=4))
+    for path in ("sub/scene.tif", "./sub/scene.tif", f"{folder}/sub/scene.tif"):
+        shown = invoke("status", path, "--table", name).stdout
+        assert f"image      {folder}/sub/scene.tif\n" in shown
+    moto_table.start_image_request(JobItem("sub/scene.tif", region_count=5))
+    assert "of 5\n" in invoke("status", "sub/scene.tif", "--table", name).stdout
+    assert "'gone.tif' is not in table" in refused("status", "gone.tif", "--table", name)
 
 
 def test_a_status_tells_reasons_and_what_is_pending(moto_table: JobTable):

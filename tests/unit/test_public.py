@@ -172,7 +172,7 @@ def test_progress_in_a_line():
     ledger = Ledger(Layout.of(2))
     ledger.merge([(0, SUCCESS * 2)], {})
     done = Progress.of(ledger, status="SUCCESS", durable=True, tiles_per_second=4.0)
-    assert repr(done) == "<Progress: SUCCESS, 2 of 2 tiles>"
+    assert repr(done) == "<Progress: SUCCESS, 2 of 2 regions>"
 
 
 class Model:
