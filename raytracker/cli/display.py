@@ -115,8 +115,9 @@ class Display:
         settled = 0.0 if progress is None else 1 - progress.tile_pending / progress.tile_count
         if not self._pace.is_due(seconds, settled):
             return None
-        parts = [self._doing] if progress is None else [*_counts(progress), *_rates(progress)]
-        return f"after {duration(seconds)}: {', '.join(filter(None, parts))}"
+        line = f"after {duration(seconds)}, {self._doing}"
+        parts = [] if progress is None else [*_counts(progress), *_rates(progress)]
+        return f"{line}: {', '.join(filter(None, parts))}" if parts else line
 
     # --- on a terminal ---
 

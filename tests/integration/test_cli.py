@@ -72,7 +72,7 @@ def test_a_run_that_succeeds(folder: Path, env: dict[str, str], job_table: JobTa
     assert ended.returncode == 0, ended.stderr
     # Of a busy machine Ray says that workers take long to start.
     told = [line for line in ended.stderr.splitlines() if "(raylet)" not in line]
-    said = [line for line in told if not re.match(r"after \d+ s: ", line)]
+    said = [line for line in told if not re.match(r"after \d+ s, ", line)]
     assert said[:-1] == [
         "hello from the import",
         f"image {BAHAMAS}: regions {REGIONS}, tiles {TILES}",

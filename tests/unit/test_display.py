@@ -67,18 +67,19 @@ def lines(display: Display, clock: Clock, until: float, step: float = 0.25) -> l
 def test_a_line_now_and_then(display: Display, clock: Clock):
     """After 2, 5, 10, 30 s, then each minute, also where nothing goes on."""
     display.doing("starting Ray")
-    assert lines(display, clock, 6) == ["after 2 s: starting Ray", "after 5 s: starting Ray"]
+    assert lines(display, clock, 6) == ["after 2 s, starting Ray", "after 5 s, starting Ray"]
+    display.doing("processing")
     display.update(progress(0, tiles_per_second=0.0))
     assert lines(display, clock, 100) == [
-        "after 10 s: 0/100 tiles, 0/2 regions",
-        "after 30 s: 0/100 tiles, 0/2 regions",
-        "after 60 s: 0/100 tiles, 0/2 regions",
+        "after 10 s, processing: 0/100 tiles, 0/2 regions",
+        "after 30 s, processing: 0/100 tiles, 0/2 regions",
+        "after 60 s, processing: 0/100 tiles, 0/2 regions",
     ]
     display.update(progress(12, 2))
     assert lines(display, clock, 200) == [
-        "after 0:01:40: 10/100 tiles, 2 failed, 44 s left, 2.0 tiles/s, 0/2 regions",
-        "after 0:02:00: 10/100 tiles, 2 failed, 44 s left, 2.0 tiles/s, 0/2 regions",
-        "after 0:03:00: 10/100 tiles, 2 failed, 44 s left, 2.0 tiles/s, 0/2 regions",
+        "after 0:01:40, processing: 10/100 tiles, 2 failed, 44 s left, 2.0 tiles/s, 0/2 regions",
+        "after 0:02:00, processing: 10/100 tiles, 2 failed, 44 s left, 2.0 tiles/s, 0/2 regions",
+        "after 0:03:00, processing: 10/100 tiles, 2 failed, 44 s left, 2.0 tiles/s, 0/2 regions",
     ]
 
 
