@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
-from rasterio.warp import transform, transform_bounds
 from rasterio.windows import Window
 
 from ..errors import InvalidImage
-from .info import GDAL_ERRORS, LONLAT, ImageInfo
+from .info import GDAL_ERRORS, ImageInfo, footprint, is_on_ground
 from .opening import cause, environment, open_image
 from .reading import read_window
+from .sphere import wrapped
 from .tile import Tile
 
 
@@ -37,8 +38,8 @@ def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInf
         if source.count == 0:
             raise InvalidImage(f"{url} has no bands of its own: name one of its subdatasets")
         _check_end(source, url)
-        crs, extents = _place(source)
-        return ImageInfo(
+        crs = _crs(source)
+        info = ImageInfo(
             url=url,
             width=source.width,
             height=source.height,
@@ -46,11 +47,11 @@ def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInf
             dtype=str(source.dtypes[0]),
             crs=crs,
             transform=None if crs is None else tuple(source.transform)[:6],
-            extents=extents,
             nodata=source.nodata,
             masked=any(MaskFlags.all_valid not in flags for flags in source.mask_flag_enums),
             role=role,
         )
+        return replace(info, extents=_extents(info))
 
 
 def read(tile: Tile, role: str | None = None) -> NDArray[Any]:
@@ -92,27 +93,26 @@ def _check_end(source: Any, url: str) -> None:
         raise InvalidImage(f"{url} is truncated or corrupt: {cause(err)}") from err
 
 
-def _place(source: Any) -> tuple[str | None, dict[str, float] | None]:
-    """Returns an image's CRS, as short as it can be said, and its extents in degrees."""
+def _crs(source: Any) -> str | None:
+    """Returns an image's CRS, as short as it can be said; None: it has no place on the ground."""
     if source.crs is None or source.transform.is_identity:
-        return None, None
-    # All four edges, not two corners: the transform may rotate, or lead upwards.
-    columns, rows = np.linspace(0, source.width, 22), np.linspace(0, source.height, 22)
-    a, b, c, d, e, f = tuple(source.transform)[:6]
-    around = [(columns, 0), (columns, source.height), (0, rows), (source.width, rows)]
-    xs = np.concatenate([a * column + b * row + c for column, row in around])
-    ys = np.concatenate([d * column + e * row + f for column, row in around])
+        return None
+    text = str(source.crs.to_string())
+    crs = text if CRS.from_string(text) == source.crs else str(source.crs.to_wkt())
+    return crs if is_on_ground(crs) else None
+
+
+def _extents(info: ImageInfo) -> dict[str, float] | None:
+    """Returns the edges of an image in degrees, as OSML names them; None: it has none."""
+    if info.crs is None:
+        return None
     try:
-        if source.transform.is_rectilinear:  # this one knows poles and the antimeridian
-            bounds = transform_bounds(source.crs, LONLAT, xs.min(), ys.min(), xs.max(), ys.max())
-        else:
-            longitudes, latitudes = transform(source.crs, LONLAT, xs, ys)
-            bounds = min(longitudes), min(latitudes), max(longitudes), max(latitudes)
-    except GDAL_ERRORS:  # a local CRS, or another planet's
-        return None, None
-    text = source.crs.to_string()
-    crs = text if CRS.from_string(text) == source.crs else source.crs.to_wkt()
-    if not np.isfinite(bounds).all():
-        return crs, None
-    west, south, east, north = map(float, bounds)
-    return crs, {"north": north, "south": south, "east": east, "west": west}
+        west, south, east, north = footprint(info)
+    except InvalidImage:  # some of its edge is not on the ground
+        return None
+    if east - west >= 360:
+        west, east = -180.0, 180.0
+    # Either edge may be the meridian of 180 degrees, which has two names.
+    west, east = float(wrapped(west)), float(wrapped(east))
+    west, east = -180.0 if west == 180 else west, 180.0 if east == -180 else east
+    return {"north": north, "south": south, "east": east, "west": west}

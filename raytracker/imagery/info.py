@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,16 +12,20 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import shapely
 from affine import Affine
+from numpy.typing import NDArray
+from pyproj import Transformer
+from pyproj.exceptions import ProjError
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.session import DummySession
-from rasterio.warp import transform as warp
 
 from ..errors import InvalidImage
+from .sphere import World, followed, is_around_pole, pole_of, wrapped
 
-LONLAT = CRS.from_epsg(4326)
+LONLAT = "EPSG:4326"
 # Some of GDAL's errors come through rasterio as they are, and have no public name there.
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
 
@@ -88,30 +94,162 @@ def parsed_crs(crs: str) -> CRS:
     return CRS.from_string(crs)
 
 
+def is_on_ground(crs: str) -> bool:
+    """Whether a CRS has longitudes and latitudes: a local one, or another planet's, has none."""
+    try:
+        _transformers.of(crs, over=False)
+    except InvalidImage:
+        return False
+    return True
+
+
+def is_in_degrees(info: ImageInfo) -> bool:
+    """Whether the image's CRS itself is longitude and latitude, on whatever datum."""
+    if info.crs is None:
+        return False
+    crs = parsed_crs(info.crs)
+    return bool(crs.is_geographic and crs.units_factor[0] == "degree")
+
+
 def to_lonlat(info: ImageInfo, x: Any, y: Any) -> tuple[Any, Any]:
-    """Returns (longitude, latitude) of points in the image's CRS; without CRS, the points."""
-    return (x, y) if info.crs is None else _warp(parsed_crs(info.crs), LONLAT, x, y)
+    """Returns (longitude, latitude) of points in the image's CRS; without CRS, the points.
+
+    Raises:
+        InvalidImage: A point has none.
+    """
+    if info.crs is None:
+        return x, y
+    longitudes, latitudes = _lonlat(info, x, y)
+    return wrapped(longitudes), latitudes
 
 
 def from_lonlat(info: ImageInfo, longitudes: Any, latitudes: Any) -> tuple[Any, Any]:
-    """Returns (column, row), in pixels and fractions of the image, of points in degrees."""
+    """Returns (column, row), in pixels and fractions of the image, of points in degrees.
+
+    Longitudes are taken modulo 360: each is what is nearest to the middle of the image.
+
+    Raises:
+        InvalidImage: A point has none.
+    """
+    middle = unwrapped_lonlat(info, [[info.width / 2, info.height / 2]], strict=False)[0, 0]
+    columns, rows = to_pixels(info, nearest(longitudes, middle), latitudes)
+    if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
+        raise InvalidImage("no place in the image's CRS for a point")
+    return columns, rows
+
+
+def nearest(longitudes: Any, middle: float) -> NDArray[np.float64]:
+    """Returns longitudes modulo 360, within 180 degrees of one, if that is finite."""
+    there = np.asarray(longitudes, float)
+    return there - 360 * np.round((there - middle) / 360) if np.isfinite(middle) else there
+
+
+def to_pixels(info: ImageInfo, longitudes: Any, latitudes: Any) -> tuple[Any, Any]:
+    """Returns (column, row) of points in degrees; infinite where a point has none.
+
+    Longitudes are not taken modulo 360, where the image's CRS knows that.
+    """
     assert info.crs is not None
-    x, y = _warp(LONLAT, parsed_crs(info.crs), longitudes, latitudes)
+    transformer = _transformers.of(info.crs, over=True)
+    places = np.asarray(longitudes, float), np.asarray(latitudes, float)
+    x, y = transformer.transform(*places, direction="INVERSE")
     a, b, c, d, e, f = tuple(~Affine(*info.coefficients))[:6]
-    return a * x + b * y + c, d * x + e * y + f
+    with np.errstate(invalid="ignore"):  # inf - inf is no place
+        return a * x + b * y + c, d * x + e * y + f
 
 
-def _name(crs: CRS) -> str:
-    return "longitude and latitude" if crs == LONLAT else "the image's CRS"
+def unwrapped_lonlat(info: ImageInfo, pixels: Any, *, strict: bool = True) -> NDArray[np.float64]:
+    """Returns longitudes and latitudes, as (points, 2), of columns and rows of the image.
+
+    Longitudes go on beyond 180 as far as the image's CRS does, such as one from 0 to 360 degrees.
+
+    Raises:
+        InvalidImage: A point has none, and it is strict.
+    """
+    a, b, c, d, e, f = info.coefficients
+    column, row = np.asarray(pixels, float).T
+    x, y = a * column + b * row + c, d * column + e * row + f
+    return np.column_stack(_lonlat(info, x, y, over=True, strict=strict))
 
 
-def _warp(source: CRS, target: CRS, x: Any, y: Any) -> tuple[Any, Any]:
-    shape_of = np.shape(x)
-    try:
-        with plain_environment():
-            xs, ys = warp(source, target, np.ravel(x), np.ravel(y))
-    except GDAL_ERRORS as err:
-        raise InvalidImage(f"no place in {_name(target)} for a point: {err}") from err
-    if not (np.isfinite(xs).all() and np.isfinite(ys).all()):  # GDAL doesn't always raise
-        raise InvalidImage(f"no place in {_name(target)} for a point")
-    return np.reshape(xs, shape_of)[()], np.reshape(ys, shape_of)[()]
+@functools.lru_cache(maxsize=64)
+def world_of(crs: str, coefficients: Coefficients, width: int, height: int) -> World:
+    """Returns how an image shows the world."""
+    info = ImageInfo("", width, height, 1, "", crs, coefficients)
+    along, middle = np.linspace(0, 1, 17), np.full(17, 0.5)
+    most = 0.0
+    for line in (np.column_stack([along, middle]), np.column_stack([middle, along])):
+        longitudes = unwrapped_lonlat(info, line * [width, height], strict=False)[:, 0]
+        steps = np.abs(np.diff(longitudes))
+        most = max(most, float(steps[np.isfinite(steps)].sum()))
+    poles = np.column_stack(to_pixels(info, [0, 120, 0, 120], [90, 90, -90, -90]))
+    with np.errstate(invalid="ignore"):
+        apart = np.linalg.norm(poles[::2] - poles[1::2], axis=1)
+    longest = max(width, height) * 45 / most if most > 180 else math.inf
+    return World(longest, bool((apart < 1e-3).any()))
+
+
+def footprint(info: ImageInfo) -> tuple[float, float, float, float]:
+    """Returns an image's edges, (west, south, east, north) in degrees.
+
+    West is less than east, and either may be beyond 180 degrees. They are those of its outline,
+    in many points, whichever way the transform turns it; and a pole is its edge if it holds one.
+
+    Raises:
+        InvalidImage: Not all of its outline has a place.
+    """
+    outline = shapely.box(0, 0, info.width, info.height).exterior
+    points = shapely.segmentize(outline, max(info.width, info.height) / 64)
+    assert info.crs is not None
+    world = world_of(info.crs, info.coefficients, info.width, info.height)
+    ring = followed(
+        shapely.get_coordinates(points), lambda pixels: unwrapped_lonlat(info, pixels), world
+    )
+    (west, south), (east, north) = ring.min(axis=0).tolist(), ring.max(axis=0).tolist()
+    if not is_around_pole(ring):
+        return west, south, east, north
+    pole = pole_of(ring)
+    return ring[0, 0] - 180, min(south, pole), ring[0, 0] + 180, max(north, pole)
+
+
+def _lonlat(
+    info: ImageInfo, x: Any, y: Any, *, over: bool = False, strict: bool = True
+) -> tuple[Any, Any]:
+    assert info.crs is not None
+    longitudes, latitudes = _transformers.of(info.crs, over=over).transform(x, y)
+    if not strict:
+        return longitudes, latitudes
+    if not (np.isfinite(longitudes).all() and np.isfinite(latitudes).all()):
+        raise InvalidImage("no place in longitude and latitude for a point")
+    if np.any(np.abs(latitudes) > 90):
+        # Grids whose outermost pixels have a pole in their middle are usual.
+        _, _, _, d, e, _ = info.coefficients
+        if np.max(np.abs(latitudes)) > 90 + abs(d) + abs(e):
+            raise InvalidImage(
+                f"no place for a point of latitude {np.max(np.abs(latitudes)):.9g}: it lies "
+                f"beyond a pole, or {info.crs:.40} is not the CRS of what the transform gives"
+            )
+        latitudes = np.clip(latitudes, -90, 90)
+    return longitudes, latitudes
+
+
+class _Transformers(threading.local):
+    """Ways from a CRS to degrees. One made anew costs ten times what it then does.
+
+    PROJ allows a thread its own only.
+    """
+
+    def __init__(self) -> None:
+        self.of = functools.lru_cache(maxsize=32)(self._of)
+
+    @staticmethod
+    def _of(crs: str, *, over: bool) -> Transformer:
+        # As WKT: rasterio and pyproj bring each a PROJ, whose lists of codes may differ.
+        source, target = (parsed_crs(name).to_wkt(version="WKT2_2019") for name in (crs, LONLAT))
+        try:
+            return Transformer.from_crs(source, target, always_xy=True, force_over=over)
+        except ProjError as err:
+            raise InvalidImage(f"{crs:.40} has no longitude and latitude: {err}") from err
+
+
+_transformers = _Transformers()

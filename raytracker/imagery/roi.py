@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from ..errors import InvalidGrid, InvalidImage
-from .info import ImageInfo, from_lonlat
+from .info import ImageInfo, footprint, is_in_degrees, to_pixels
+from .sphere import closed, continuous, is_around_pole
+
+Box = tuple[float, float, float, float]  # west, south, east, north
 
 # Straight edges in degrees are curves in the image: they are cut in pieces before the transform.
 _PIECES_PER_SIDE = 256
+_DECIMALS = 6  # of a pixel: an edge in common is to be one, also after sums and transforms
 
 
 def tiles_in_roi(
@@ -39,10 +46,16 @@ def tiles_in_roi(
     """
     area = _parse(roi)
     if roi_crs == "lonlat":
-        area = _lonlat_to_pixels(info, area)
+        area = _lonlat_to_pixels(info, area, roi)
     else:
+        if is_in_degrees(info):
+            around = _edges(info)
+            area = _without_jumps(area, roi, is_wide=around[2] - around[0] > 180)
+            area = shapely.union_all(list(_turned_onto(around, area)))
+        else:
+            _check_valid(area, roi)
         a, b, c, d, e, f = tuple(~Affine(*info.coefficients))[:6]
-        area = shapely.transform(area, lambda xy: xy @ [[a, d], [b, e]] + [c, f])
+        area = _at_pixels(area, lambda xy: xy @ [[a, d], [b, e]] + [c, f])
     kept = _tiles_in(area, columns, rows)
     if not kept.any():
         raise InvalidGrid(
@@ -64,61 +77,131 @@ def _parse(roi: str) -> BaseGeometry:
         raise InvalidGrid(
             f"ROI {_short(roi)} is not an area: give a POLYGON or MULTIPOLYGON that is not empty"
         )
+    return shapely.force_2d(area)
+
+
+def _check_valid(area: BaseGeometry, roi: str) -> None:
     if not area.is_valid:
         raise InvalidGrid(
             f"ROI {_short(roi)} is not a valid area ({shapely.is_valid_reason(area)}): "
             "mend its rings"
         )
-    return shapely.force_2d(area)
 
 
-def _lonlat_to_pixels(info: ImageInfo, area: BaseGeometry) -> BaseGeometry:
+def _lonlat_to_pixels(info: ImageInfo, area: BaseGeometry, roi: str) -> BaseGeometry:
     if info.crs is None:
         raise InvalidGrid(
             f"{info.url} has no CRS, so an ROI in longitude and latitude has no place in it: "
             'give it as (column, row) in pixels, with roi_crs="image"'
         )
     # A CRS has no place for points far outside its own: what lies far off the image goes first.
-    area = shapely.intersection(area, _surroundings(info))
-    if area.is_empty:
-        return area
-    west, south, east, north = area.bounds
-    pieces = shapely.segmentize(area, max(east - west, north - south) / _PIECES_PER_SIDE)
-    try:
-        pixels = shapely.transform(
-            pieces, lambda xy: np.column_stack(from_lonlat(info, xy[:, 0], xy[:, 1]))
-        )
-    except InvalidImage as err:
-        raise InvalidGrid(
-            f"the ROI reaches too far ({err}): make it smaller, or give it in the image's CRS, "
-            'with roi_crs="image"'
-        ) from err
+    around = _surroundings(info)
+    area = _without_jumps(area, roi, is_wide=around[2] - around[0] > 180)
+    pieces = []
+    for piece in _turned_onto(around, area):
+        west, south, east, north = piece.bounds
+        cut = shapely.segmentize(piece, max(east - west, north - south) / _PIECES_PER_SIDE)
+        pieces.append(_at_pixels(cut, lambda xy: np.column_stack(to_pixels(info, *xy.T))))
+    return shapely.union_all(pieces)
+
+
+def _at_pixels(area: BaseGeometry, to_pixel: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
+    def rounded(points: NDArray[Any]) -> NDArray[Any]:
+        pixels: NDArray[Any] = to_pixel(points)
+        if not np.isfinite(pixels).all():
+            raise InvalidGrid(
+                "the ROI reaches too far (no place in the image's CRS for a point): make it "
+                'smaller, or give it in the image\'s CRS, with roi_crs="image"'
+            )
+        return np.round(pixels, _DECIMALS)
+
+    pixels = shapely.transform(area, rounded)
     return pixels if pixels.is_valid else shapely.make_valid(pixels)
 
 
-def _surroundings(info: ImageInfo) -> BaseGeometry:
-    """Returns the image's extents in degrees and some more, cut in two at the antimeridian."""
-    if info.extents is None:
-        return shapely.box(-180, -90, 180, 90)
-    west, south, east, north = (info.extents[name] for name in ("west", "south", "east", "north"))
-    spans = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
-    margin = 0.01 * max(north - south, sum(right - left for left, right in spans))
-    boxes = [
-        shapely.box(left - margin, south - margin, right + margin, north + margin)
-        for left, right in spans
-    ]
-    return shapely.intersection(shapely.union_all(boxes), shapely.box(-180, -90, 180, 90))
+def _without_jumps(area: BaseGeometry, roi: str, *, is_wide: bool) -> BaseGeometry:
+    """Returns an area in degrees that goes on beyond 180 where its rings jump there.
+
+    Neighbouring vertices more than 180 degrees apart are joined the shorter way; those of 360
+    degrees all the way round.
+
+    Args:
+        area: The area.
+        roi: As it was given.
+        is_wide: Whether the image has more than half of all longitudes: then either way may be
+            meant, and it is refused.
+    """
+    if not any(_jumps(ring) for ring in shapely.get_rings(area)):
+        _check_valid(area, roi)
+        return area
+    parts = []
+    for part in shapely.get_parts(area):
+        shell = continuous(_points(part.exterior))
+        if is_wide and _jumps(part.exterior) and not is_around_pole(shell):
+            raise InvalidGrid(
+                f"ROI {_short(roi)} has neighbouring vertices more than 180 degrees apart, and the "
+                "image reaches as far: write longitudes that go on, such as 179 to 181, or the "
+                "halves on both sides of 180 degrees as a MULTIPOLYGON; or add vertices between"
+            )
+        whole = closed(shell)
+        middle = (whole.bounds[0] + whole.bounds[2]) / 2
+        for ring in part.interiors:
+            hole = closed(continuous(_points(ring)))
+            _check_valid(hole, roi)
+            turns = round((middle - (hole.bounds[0] + hole.bounds[2]) / 2) / 360)
+            whole = shapely.difference(whole, translate(hole, 360 * turns))
+        _check_valid(whole, roi)
+        parts.append(whole)
+    return shapely.union_all(parts)
+
+
+def _points(ring: BaseGeometry) -> NDArray[np.float64]:
+    points: NDArray[np.float64] = shapely.get_coordinates(ring)
+    return points
+
+
+def _jumps(ring: BaseGeometry) -> bool:
+    return not np.array_equal(continuous(_points(ring)), _points(ring))
+
+
+def _turned_onto(around: Box, area: BaseGeometry) -> Iterator[BaseGeometry]:
+    """Yields the parts of an area in degrees that are in a box, whole turns to its east or west."""
+    west, _, east, _ = around
+    first, _, last, _ = area.bounds
+    for turn in range(math.ceil((west - last) / 360), math.floor((east - first) / 360) + 1):
+        part = shapely.intersection(translate(area, 360 * turn), shapely.box(*around))
+        if not part.is_empty:
+            yield part
+
+
+def _edges(info: ImageInfo) -> Box:
+    """Returns the image's edges in its own CRS."""
+    a, b, c, d, e, f = info.coefficients
+    columns, rows = np.array([0, info.width] * 2), np.repeat([0, info.height], 2)
+    x, y = a * columns + b * rows + c, d * columns + e * rows + f
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
+def _surroundings(info: ImageInfo) -> Box:
+    """Returns the image's edges in degrees, which may go on beyond 180, and some more."""
+    try:
+        west, south, east, north = footprint(info)
+    except InvalidImage:
+        return -180, -90, 180, 90
+    margin = 0.01 * max(north - south, east - west)
+    return (
+        west - margin,
+        max(south - margin, -90),
+        min(east + margin, max(east, west + 360)),
+        min(north + margin, 90),
+    )
 
 
 def _coverage(info: ImageInfo) -> str:
     if info.crs is None:
         return f"columns 0 to {info.width} and rows 0 to {info.height} in pixels"
-    a, b, c, d, e, f = info.coefficients
-    columns, rows = np.array([0, info.width] * 2), np.repeat([0, info.height], 2)
-    x, y = a * columns + b * rows + c, d * columns + e * rows + f
-    text = (
-        f"x {x.min():.9g} to {x.max():.9g} and y {y.min():.9g} to {y.max():.9g} in {info.crs:.40}"
-    )
+    left, low, right, high = _edges(info)
+    text = f"x {left:.9g} to {right:.9g} and y {low:.9g} to {high:.9g} in {info.crs:.40}"
     if info.extents is None:
         return text
     west, south, east, north = (info.extents[name] for name in ("west", "south", "east", "north"))

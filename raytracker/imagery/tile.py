@@ -11,10 +11,13 @@ import shapely
 from affine import Affine
 from numpy.typing import ArrayLike, NDArray
 from rasterio.windows import Window
+from shapely.affinity import translate
 from shapely.geometry import mapping, shape
+from shapely.geometry.base import BaseGeometry
 
-from .info import ImageInfo, to_lonlat
+from .info import ImageInfo, to_lonlat, world_of
 from .reading import read_mask
+from .sphere import placed
 
 # How far a tile's array reaches beyond its core: ((above, below), (left, right)), in pixels.
 Halo = tuple[tuple[int, int], tuple[int, int]]
@@ -137,7 +140,7 @@ class Tile:
         return (a * column + b * row + c)[()], (d * column + e * row + f)[()]
 
     def lonlat(self, rows: ArrayLike, columns: ArrayLike) -> tuple[Any, Any]:
-        """Returns (longitude, latitude) in degrees (EPSG:4326).
+        """Returns (longitude, latitude) in degrees (EPSG:4326), longitudes within -180 to 180.
 
         Without CRS, (column, row) in the image's pixels.
 
@@ -154,7 +157,10 @@ class Tile:
     def feature(self, geometry: Any, properties: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Returns a GeoJSON Feature of something found in this tile.
 
-        Its coordinates are longitude and latitude; without CRS, column and row in the image.
+        Its coordinates are longitude and latitude, as RFC 7946 wants them: exteriors run
+        counterclockwise, and what crosses the meridian of 180 degrees is cut there, into a
+        MultiPolygon or MultiLineString; what holds a pole reaches to its latitude. Without CRS,
+        column and row in the image.
 
         Args:
             geometry: In the tile's pixels, x the column and y the row, which is how
@@ -165,16 +171,29 @@ class Tile:
         Raises:
             InvalidImage: A point of it has no longitude and latitude.
         """
-        if not isinstance(geometry, Mapping) and not hasattr(geometry, "__geo_interface__"):
-            geometry = shapely.Polygon(geometry)
-
-        def on_ground(points: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.column_stack(self.lonlat(points[:, 1], points[:, 0]))
-
-        # Rows run down and latitudes up: a ring that is counterclockwise here is not one there.
-        placed = shapely.orient_polygons(shapely.transform(shape(geometry), on_ground))
+        there = _geometry(geometry)
+        image = self.image
+        if image.crs is None:
+            there = translate(there, self.col_off, self.row_off)
+            there = shapely.orient_polygons(there)
+        else:
+            world = world_of(image.crs, image.coefficients, image.width, image.height)
+            there = placed(there, self._on_ground, world)
         return {
             "type": "Feature",
-            "geometry": mapping(placed),
+            "geometry": mapping(there),
             "properties": dict(properties or {}),
         }
+
+    def _on_ground(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack(self.lonlat(points[:, 1], points[:, 0]))
+
+
+def _geometry(geometry: Any) -> BaseGeometry:
+    if isinstance(geometry, shapely.LinearRing):
+        return shapely.Polygon(geometry)
+    if isinstance(geometry, BaseGeometry):
+        return geometry
+    if isinstance(geometry, Mapping) or hasattr(geometry, "__geo_interface__"):
+        return shape(geometry)
+    return shapely.Polygon(geometry)

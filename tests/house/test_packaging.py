@@ -12,7 +12,10 @@ import pytest
 import raytracker
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"boto3", "botocore", "matplotlib", "moto", "numpy", "rasterio", "ray", "rich", "shapely"}
+HEAVY = {
+    *("boto3", "botocore", "matplotlib", "moto", "numpy", "pyproj", "rasterio", "ray", "rich"),
+    "shapely",
+}
 
 
 @pytest.fixture(scope="module")
