@@ -9,7 +9,7 @@ from .image import describe, read
 from .info import ImageInfo, plain_environment
 from .order import order
 from .reading import kept_open
-from .tile import Halo, OsmlBounds, Tile, from_osml, to_osml
+from .tile import Halo, OsmlBounds, Placed, Tile, from_osml, to_osml
 
 __all__ = [
     "Edges",
@@ -17,6 +17,7 @@ __all__ = [
     "Halo",
     "ImageInfo",
     "OsmlBounds",
+    "Placed",
     "Size",
     "Tile",
     "describe",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +16,15 @@ from shapely.affinity import translate
 from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
+from ..errors import OutputError
 from .info import ImageInfo, to_lonlat, world_of
 from .reading import read_mask
 from .sphere import placed
 
 # How far a tile's array reaches beyond its core: ((above, below), (left, right)), in pixels.
 Halo = tuple[tuple[int, int], tuple[int, int]]
+_REACH = 3  # tile widths: what is found in a tile may begin beside it
+
 OsmlBounds = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -170,30 +174,83 @@ class Tile:
 
         Raises:
             InvalidImage: A point of it has no longitude and latitude.
+            OutputError: It is no geometry, or lies nowhere near the tile.
         """
-        there = _geometry(geometry)
-        image = self.image
+        there, image = _geometry(geometry), self.image
+        if not self.is_near(shapely.get_coordinates(there)):
+            raise OutputError(
+                f"tile.feature was given {geometry!r:.60}, which is nowhere near the tile, of "
+                f"{self.width} x {self.height} pixels: it takes columns and rows that count from "
+                "the tile's own upper left corner"
+            )
         if image.crs is None:
-            there = translate(there, self.col_off, self.row_off)
-            there = shapely.orient_polygons(there)
+            there = shapely.orient_polygons(translate(there, self.col_off, self.row_off))
         else:
             world = world_of(image.crs, image.coefficients, image.width, image.height)
             there = placed(there, self._on_ground, world)
         return {
             "type": "Feature",
-            "geometry": mapping(there),
+            "geometry": Placed(self, mapping(there)),
             "properties": dict(properties or {}),
         }
+
+    def is_near(self, points: NDArray[np.float64]) -> bool:
+        """Whether some of what has these corners is at most a few tile widths from the tile.
+
+        Args:
+            points: (column, row), from the tile's upper left corner, of each.
+        """
+        if not len(points):
+            return False
+        reach = _REACH * max(self.width, self.height)
+        (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+        return bool(
+            math.isfinite(left + top + right + bottom)
+            and -reach <= right
+            and left <= self.width + reach
+            and -reach <= bottom
+            and top <= self.height + reach
+        )
 
     def _on_ground(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.column_stack(self.lonlat(points[:, 1], points[:, 0]))
 
 
+class Placed(dict[str, Any]):
+    """A GeoJSON geometry that a tile has placed; what it is and where it lies is known to be right.
+
+    Args:
+        tile: The tile.
+        geometry: The geometry; its coordinates are tuples, which nobody changes.
+    """
+
+    def __init__(self, tile: Tile, geometry: Mapping[str, Any]) -> None:
+        super().__init__(geometry)
+        self._made = (tile.image.opened, tile.region, tile.number), dict(geometry)
+
+    def is_of(self, tile: Tile | None) -> bool:
+        """Whether it is as that tile has placed it."""
+        key, geometry = self._made
+        return (
+            tile is not None
+            and key == (tile.image.opened, tile.region, tile.number)
+            and "coordinates" in geometry
+            and self.keys() == geometry.keys()
+            and all(self[name] is geometry[name] for name in geometry)
+        )
+
+
 def _geometry(geometry: Any) -> BaseGeometry:
-    if isinstance(geometry, shapely.LinearRing):
+    try:
+        if isinstance(geometry, shapely.LinearRing):
+            return shapely.Polygon(geometry)
+        if isinstance(geometry, BaseGeometry):
+            return geometry
+        if isinstance(geometry, Mapping) or hasattr(geometry, "__geo_interface__"):
+            return shape(geometry)
         return shapely.Polygon(geometry)
-    if isinstance(geometry, BaseGeometry):
-        return geometry
-    if isinstance(geometry, Mapping) or hasattr(geometry, "__geo_interface__"):
-        return shape(geometry)
-    return shapely.Polygon(geometry)
+    except (TypeError, ValueError, LookupError, AttributeError, shapely.errors.ShapelyError) as err:
+        raise OutputError(
+            f"tile.feature was given {geometry!r:.60}, which is no geometry ({err}): give GeoJSON, "
+            "an object with __geo_interface__, or a ring of (column, row) pairs"
+        ) from err

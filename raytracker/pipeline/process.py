@@ -28,7 +28,6 @@ from .worker import Worker
 from .workers import Workers, workers_of
 
 PROGRESS_SECONDS = 0.2
-LONLAT_COORDINATES = "longitude, latitude (EPSG:4326)"
 PIXEL_COORDINATES = "pixels (column, row)"
 
 
@@ -188,7 +187,7 @@ def process_image(
             _consume(results, tracker, on_progress)
         ended = tracker.wait()
         if store is not None:
-            coordinates = PIXEL_COORDINATES if grid.info.crs is None else LONLAT_COORDINATES
+            coordinates = PIXEL_COORDINATES if grid.info.crs is None else None
             store.merge(_succeeded(tracker, grid), coordinates)
             store.write(JOB, json.dumps(ended.to_dict(), indent=2).encode() + b"\n")
         if on_progress is not None:

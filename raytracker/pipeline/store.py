@@ -180,7 +180,7 @@ class ResultStore:
                     "s3://bucket/prefix"
                 )
 
-    def merge(self, tiles: Iterable[Key], coordinates: str) -> int:
+    def merge(self, tiles: Iterable[Key], coordinates: str | None = None) -> int:
         """Merges the tiles' results into `results.geojson`, in the order of the tiles.
 
         Of a tile that is in several objects, as when a chunk was run twice, the one with the
@@ -189,7 +189,8 @@ class ResultStore:
 
         Args:
             tiles: (region, tile) of those that succeeded, in order.
-            coordinates: What the Features' coordinates are; written beside them.
+            coordinates: What the Features' coordinates are, if they are no longitudes and
+                latitudes; written beside them.
 
         Returns:
             How many Features there are.
@@ -199,7 +200,9 @@ class ResultStore:
                 one cannot be written.
         """
         count = 0
-        head = {"type": "FeatureCollection", "coordinates": coordinates}
+        # RFC 7946 knows longitude and latitude only, and no member `coordinates` here.
+        told = {"raytracker:coordinates": coordinates} if coordinates else {}
+        head = {"type": "FeatureCollection", **told}
         with self._place.writing(RESULTS) as file:
             file.write(f'{json.dumps(head)[:-1]}, "features": ['.encode())
             for features in self._found(tiles):

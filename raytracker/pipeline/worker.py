@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import threading
 import time
 from collections import deque
@@ -104,7 +103,7 @@ class Outcomes:
             if isinstance(result, Exception):
                 raise result
             if result is not None or self._keep:
-                encoded = encode_features(result)
+                encoded = encode_features(result, tile)
                 if self._keep:
                     self.results[key] = encoded
         except Exception as err:  # whatever it is, it is this tile's
@@ -179,7 +178,7 @@ class Call:
 
 def _run(result: Any) -> Any:
     """Returns a tile's result; a generator is run, which takes what time it takes."""
-    return list(result) if inspect.isgenerator(result) else result
+    return list(result) if isinstance(result, Iterator) else result
 
 
 class Entry(NamedTuple):

@@ -103,7 +103,8 @@ def text(scene: Scene, numbers: Iterable[int]) -> bytes:
         for spot in (there[number] for number in sorted(numbers))
         for feature in found(spot, _pixels(*spot[2:]))
     ]
-    head = '{"type": "FeatureCollection", "coordinates": "pixels (column, row)", "features": ['
+    told = '"raytracker:coordinates": "pixels (column, row)"'
+    head = f'{{"type": "FeatureCollection", {told}, "features": ['
     return (head + ",".join("\n" + feature for feature in features) + "\n]}\n").encode()
 
 

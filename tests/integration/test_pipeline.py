@@ -64,7 +64,7 @@ def test_an_image_becomes_a_job_item_and_results(
     extents = json.loads(job.extents or "")
     ground = box(extents["west"], extents["south"], extents["east"], extents["north"])
     merged = results(tmp_path)
-    assert merged["coordinates"] == "longitude, latitude (EPSG:4326)"
+    assert merged.keys() == {"type", "features"}
     assert len(merged["features"]) == 12
     assert all(ground.buffer(1e-6).contains(shape(f["geometry"])) for f in merged["features"])
     keys = [f["properties"]["key"] for f in merged["features"]]
@@ -185,7 +185,7 @@ def test_without_crs_results_are_in_pixels(run: Callable[..., JobItem], tmp_path
     job = run(outline, path, tile_size=(40, 16))
     assert (job.status, job.extents) == ("SUCCESS", None)
     merged = results(tmp_path)
-    assert merged["coordinates"] == "pixels (column, row)"
+    assert merged["raytracker:coordinates"] == "pixels (column, row)"
     assert shape(merged["features"][1]["geometry"]).bounds == (0, 16, 40, 30)
 
 

@@ -33,7 +33,7 @@ def test_results_are_merged_in_the_order_of_the_tiles(store: ResultStore) -> Non
     count = store.merge(asked, "pixels (column, row)")
     merged = collection(store)
     assert merged["type"] == "FeatureCollection"
-    assert merged["coordinates"] == "pixels (column, row)"
+    assert merged["raytracker:coordinates"] == "pixels (column, row)"
     numbers = [feature["properties"]["n"] for feature in merged["features"]]
     assert numbers == [
         region * 10 + tile + part / 10 for region, tile in asked for part in range(tile % 3)
