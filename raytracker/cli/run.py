@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import ImageExists, JobCancelled, RayNotInitialized, RaytrackerError, TableUnavailable
 from ..imagery import Grid, describe, plan
+from ..imagery.names import is_in_s3
 from ..job_table import JobItem, JobTable, check_image_id, ledger_of
 from ..pipeline import RESULTS, ResultStore, Work, process_image, workers_of
 from ..run import IfExists
@@ -67,8 +68,7 @@ def run_image(
         check_image_id(image_id)
         display = stack.enter_context(Display())
         if embedded:
-            urls = (info.url, output or "")
-            on_s3 = any(url.startswith("s3://") for url in urls)
+            on_s3 = is_in_s3(info.url) or (output or "").startswith("s3://")
             table = embedded_table(stack, table_name, keeps_account=on_s3)
             display.say(
                 f"embedded DynamoDB at {table.endpoint_url}, gone when this command ends; "

@@ -14,6 +14,7 @@ from rasterio.windows import Window
 
 from ..errors import InvalidImage
 from .info import GDAL_ERRORS, ImageInfo, footprint, is_on_ground
+from .names import absolute
 from .opening import cause, environment, open_image
 from .reading import read_window
 from .sphere import wrapped
@@ -24,19 +25,19 @@ def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInf
     """Returns what is known of an image without reading its pixels.
 
     Args:
-        image: A local path, or `s3://bucket/key`.
+        image: A local path, `s3://bucket/key`, or any other name that GDAL has for an image, such
+            as `netcdf:a.nc:band` or `/vsizip/a.zip/b.tif`. A file that is there is a file,
+            whatever its name looks like.
         role: The ARN of a role to assume, through STS, for reading from S3.
 
     Raises:
         InvalidImage: The image is missing or cannot be opened, or the role cannot be assumed.
     """
-    url = os.fspath(image)
-    if "://" not in url:
-        # Tasks run in other folders. A link stays one: on other nodes it may lead elsewhere.
-        url = os.path.abspath(url)  # noqa: PTH100
+    url = absolute(image)
     with environment(url, role), open_image(url) as source:
         if source.count == 0:
-            raise InvalidImage(f"{url} has no bands of its own: name one of its subdatasets")
+            such = f", such as {source.subdatasets[0]}" if source.subdatasets else ""
+            raise InvalidImage(f"{url} has no bands of its own: name one of its subdatasets{such}")
         _check_end(source, url)
         crs = _crs(source)
         info = ImageInfo(

@@ -38,7 +38,8 @@ class ImageInfo:
     """What is known of an image without reading its pixels; small, and the same in every tile.
 
     Attributes:
-        url: `s3://bucket/key`, or the absolute path of a local file.
+        url: `s3://bucket/key`, the absolute path of a local file, or what GDAL takes in its place,
+            with absolute paths.
         width: Columns, in pixels.
         height: Rows, in pixels.
         bands: Number of bands.

@@ -17,8 +17,7 @@ from rasterio.session import AWSSession, DummySession
 
 from ..errors import InvalidImage
 from .info import GDAL_ERRORS
-
-_S3 = "s3://"
+from .names import gdal_name, is_in_s3
 
 # GDAL's own is a twentieth of the machine's memory for each process, and so for each worker.
 _OPTIONS = {"GDAL_CACHEMAX": 128 * 1024 * 1024}  # bytes
@@ -46,7 +45,7 @@ def environment(url: str, role: str | None) -> rasterio.Env:
     Raises:
         InvalidImage: The role cannot be assumed.
     """
-    in_s3 = url.startswith(_S3)
+    in_s3 = is_in_s3(url)
     options = {**_OPTIONS, **_S3_OPTIONS, **_endpoint_options()} if in_s3 else _OPTIONS
     options = {name: value for name, value in options.items() if name not in os.environ}
     # Without a session rasterio makes one of its own, in milliseconds, where there are AWS keys.
@@ -119,14 +118,9 @@ def open_image(url: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return rasterio.open(_gdal_path(url))
+            return rasterio.open(gdal_name(url))
     except GDAL_ERRORS as err:
         raise InvalidImage(f"{url} cannot be opened as an image: {cause(err)}") from err
-
-
-def _gdal_path(url: str) -> str:
-    # rasterio takes what follows a # in a URL for no part of the key.
-    return f"/vsis3/{url.removeprefix(_S3)}" if url.startswith(_S3) else url
 
 
 def cause(err: BaseException) -> str:
