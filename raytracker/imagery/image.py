@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
+from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from ..errors import InvalidImage
+from .complete import check_complete
+from .hearing import listening
 from .info import GDAL_ERRORS, ImageInfo, footprint, is_on_ground
 from .names import absolute
 from .opening import cause, environment, open_image
@@ -38,6 +41,7 @@ def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInf
         if source.count == 0:
             such = f", such as {source.subdatasets[0]}" if source.subdatasets else ""
             raise InvalidImage(f"{url} has no bands of its own: name one of its subdatasets{such}")
+        check_complete(source, url)
         _check_end(source, url)
         crs = _crs(source)
         info = ImageInfo(
@@ -84,12 +88,16 @@ def _padded(pixels: NDArray[Any], tile: Tile) -> NDArray[Any]:
 def _check_end(source: Any, url: str) -> None:
     """Refuses a GeoTIFF that lost its end, the commonest damage: its last block is there no more.
 
-    Other formats are not looked into, because some decode all of an image for its last pixel.
+    And a JPEG, which is decoded for that: it may tell of damage at its end only. Other formats are
+    not looked into, because some decode all of an image for its last pixel.
     """
-    if source.driver != "GTiff":
+    if source.driver not in ("GTiff", "JPEG"):
         return
     try:
-        source.read(window=Window(source.width - 1, source.height - 1, 1, 1))
+        with listening() as said:
+            source.read(1, window=Window(source.width - 1, source.height - 1, 1, 1))
+        if said:
+            raise RasterioIOError(said[0])
     except GDAL_ERRORS as err:
         raise InvalidImage(f"{url} is truncated or corrupt: {cause(err)}") from err
 

@@ -19,7 +19,7 @@ from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.session import DummySession
 
 from ..errors import InvalidImage
@@ -27,7 +27,9 @@ from .sphere import World, followed, is_around_pole, pole_of, wrapped
 
 LONLAT = "EPSG:4326"
 # Some of GDAL's errors come through rasterio as they are, and have no public name there.
-GDAL_ERRORS = (RasterioError, CPLE_BaseError)
+GDAL_ERRORS = (RasterioError, CPLE_BaseError, CRSError)
+# Types of pixels that numpy has no word for, and what rasterio reads them as.
+_READ_AS = {"complex_int16": "complex64", "complex_int32": "complex128"}
 
 Coefficients = tuple[float, float, float, float, float, float]
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -79,6 +81,11 @@ class ImageInfo:
     def coefficients(self) -> Coefficients:
         """The transform, (a, b, c, d, e, f); without CRS, one that leaves pixels as they are."""
         return _IDENTITY if self.transform is None else self.transform
+
+
+def numpy_dtype(dtype: str) -> str:
+    """Returns the numpy type that pixels of a type, as rasterio names it, are read as."""
+    return _READ_AS.get(dtype, dtype)
 
 
 def plain_environment() -> rasterio.Env:

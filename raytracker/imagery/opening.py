@@ -16,15 +16,20 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.session import AWSSession, DummySession
 
 from ..errors import InvalidImage
+from .hearing import listening
 from .info import GDAL_ERRORS
 from .names import gdal_name, is_in_s3
 
 # GDAL's own is a twentieth of the machine's memory for each process, and so for each worker.
 _OPTIONS = {"GDAL_CACHEMAX": 128 * 1024 * 1024}  # bytes
 
-# Whatever the environment says: GDAL loses the errors of its decoder threads, and what they could
-# not decode of a damaged JPEG 2000 is zeros then.
-_ALWAYS = {"GDAL_NUM_THREADS": "1"}
+# Whatever the environment says, damage is an error. GDAL loses the errors of its decoder threads,
+# and what they could not decode of a JPEG 2000 is zeros then.
+_ALWAYS = {
+    "GDAL_NUM_THREADS": "1",
+    "GTIFF_IGNORE_READ_ERRORS": "NO",
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # libjpeg says it once for each image, not each tile
+}
 
 # Unlike GDAL's own: it doesn't list the image's folder, forgets an object that it has closed, as
 # another may have come in its place, tries again, and gives up some time.
@@ -113,14 +118,19 @@ def open_image(url: str) -> Any:
     """Returns an image, opened by rasterio in its `environment`.
 
     Raises:
-        InvalidImage: It is missing or cannot be opened.
+        InvalidImage: It is missing or cannot be opened, or not all of it.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), listening() as said:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return rasterio.open(gdal_name(url))
+            source = rasterio.open(gdal_name(url))
     except GDAL_ERRORS as err:
         raise InvalidImage(f"{url} cannot be opened as an image: {cause(err)}") from err
+    # GDAL opens what it can. Its warnings are of unknown tags and the like.
+    if said.failures:
+        source.close()
+        raise InvalidImage(f"{url} is damaged: {said.failures[0]}")
+    return source
 
 
 def cause(err: BaseException) -> str:

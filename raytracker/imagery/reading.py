@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from ..errors import InvalidImage
+from .hearing import listening
 from .info import GDAL_ERRORS, ImageInfo
 from .opening import cause, environment, open_image
 
@@ -79,7 +81,10 @@ def _opened(image: ImageInfo, window: Window, role: str | None) -> Iterator[Any]
         assert inside is not None
         source = _kept.open(image, inside[1])
         try:
-            yield source
+            with listening() as said:
+                yield source
+            if said:
+                raise RasterioIOError(said[0])
         except GDAL_ERRORS as err:
             _kept.close()  # what went wrong may be remembered in it
             (top, bottom), (left, right) = window.toranges()
