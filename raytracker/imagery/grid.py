@@ -15,7 +15,7 @@ from rasterio.windows import Window
 
 from ..errors import InvalidGrid, UnknownRegion
 from .axis import Axis, Edges
-from .info import ImageInfo
+from .info import ImageInfo, dtype_of
 from .roi import tiles_in_roi
 from .tile import Halo, OsmlBounds, Tile
 
@@ -309,6 +309,7 @@ def plan(
     Raises:
         InvalidGrid: A size, the overlap, the edges, the bands or the ROI is none, or doesn't fit
             the image.
+        InvalidImage: No type of pixels holds the values of the bands.
     """
     tile = _pair("tile_size", tile_size, 1)
     overlap = _pair("tile_overlap", tile_overlap, 0)
@@ -360,6 +361,7 @@ def _by_region(grid: Grid, rows: NDArray[Any], columns: NDArray[Any]) -> tuple[A
 
 def _bands(info: ImageInfo, bands: Sequence[int] | None) -> tuple[int, ...] | None:
     if bands is None:
+        dtype_of(info, None)
         return None
     try:
         numbers = tuple(operator.index(band) for band in bands)
@@ -372,6 +374,7 @@ def _bands(info: ImageInfo, bands: Sequence[int] | None) -> tuple[int, ...] | No
             raise InvalidGrid(
                 f"bands {bands!r}: {info.url} has no band {band}, its bands are 1 to {info.bands}"
             )
+    dtype_of(info, numbers)  # which refuses those that go together in no type
     return None if numbers == tuple(range(1, info.bands + 1)) else numbers
 
 

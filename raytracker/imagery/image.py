@@ -16,7 +16,7 @@ from rasterio.windows import Window
 from ..errors import InvalidImage
 from .complete import check_complete
 from .hearing import listening
-from .info import GDAL_ERRORS, ImageInfo, footprint, is_on_ground
+from .info import GDAL_ERRORS, ImageInfo, footprint, is_on_ground, nodata_of, numpy_dtype
 from .names import absolute
 from .opening import cause, environment, open_image
 from .reading import read_window
@@ -44,15 +44,18 @@ def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInf
         check_complete(source, url)
         _check_end(source, url)
         crs = _crs(source)
+        dtypes, nodatavals = tuple(map(numpy_dtype, source.dtypes)), tuple(source.nodatavals)
         info = ImageInfo(
             url=url,
             width=source.width,
             height=source.height,
             bands=source.count,
-            dtype=str(source.dtypes[0]),
+            dtype=str(np.result_type(*dtypes)),
+            dtypes=dtypes if len(set(dtypes)) > 1 else (),
             crs=crs,
             transform=None if crs is None else tuple(source.transform)[:6],
             nodata=source.nodata,
+            nodatavals=nodatavals if len(set(map(str, nodatavals))) > 1 else (),
             masked=any(MaskFlags.all_valid not in flags for flags in source.mask_flag_enums),
             role=role,
         )
@@ -64,7 +67,7 @@ def read(tile: Tile, role: str | None = None) -> NDArray[Any]:
 
     Only the blocks of the file that the tile touches are read. The image stays open in this
     thread until another is read: neighbouring tiles share blocks, and small ones most of them.
-    What is padded is the image's nodata value; if it names none, the pixels before it, reflected.
+    What is padded is the band's nodata value; if it has none, the pixels before it, reflected.
 
     Args:
         tile: From `Grid.tile`.
@@ -80,9 +83,18 @@ def _padded(pixels: NDArray[Any], tile: Tile) -> NDArray[Any]:
     beyond = (0, 0), (0, tile.height - pixels.shape[1]), (0, tile.width - pixels.shape[2])
     if not any(map(any, beyond)):
         return pixels
-    if tile.image.nodata is None:
-        return np.pad(pixels, beyond, "reflect")
-    return np.pad(pixels, beyond, constant_values=tile.image.nodata)
+    padded = np.pad(pixels, beyond, "reflect")
+    for band, nodata in enumerate(nodata_of(tile.image, tile.bands)):
+        if nodata is not None and _is_of(nodata, pixels.dtype):
+            padded[band, pixels.shape[1] :] = padded[band, :, pixels.shape[2] :] = nodata
+    return padded
+
+
+def _is_of(value: float, dtype: np.dtype[Any]) -> bool:
+    """Returns whether a type of pixels has a value."""
+    if dtype.kind not in "iu":
+        return True
+    return float(value).is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
 
 
 def _check_end(source: Any, url: str) -> None:

@@ -6,7 +6,7 @@ import functools
 import math
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,16 +45,19 @@ class ImageInfo:
         width: Columns, in pixels.
         height: Rows, in pixels.
         bands: Number of bands.
-        dtype: The pixels' numpy type, such as "uint8".
+        dtype: The pixels' numpy type, such as "uint8". Of bands of several types, the one that
+            holds all: pixels of all bands are read as that.
         crs: The coordinate reference system as `EPSG:n` where that says it all, else as WKT.
             None: the image is not georeferenced, and all coordinates are pixels.
         transform: The affine transform from (column, row) to the CRS, (a, b, c, d, e, f) as in
             `affine.Affine`; None without CRS.
         extents: The north, south, east and west edge in degrees, None without CRS. West is
             greater than east where the image crosses the antimeridian.
-        nodata: The value of pixels without data, if the image names one.
+        nodata: The value of pixels without data, if the image names one; that of its first band.
         masked: Whether some pixels may be without data: the image names such a value, or has an
             alpha band or a mask.
+        dtypes: The numpy type of each band; empty: all are of `dtype`.
+        nodatavals: The value of pixels without data of each band; empty: all have `nodata`.
         role: The ARN of the role that is assumed to read the image, if any.
         opened: Tells one look at the image from another: what is at a URL may change.
     """
@@ -69,6 +72,8 @@ class ImageInfo:
     extents: Mapping[str, float] | None = None
     nodata: float | None = None
     masked: bool = False
+    dtypes: tuple[str, ...] = ()
+    nodatavals: tuple[float | None, ...] = ()
     role: str | None = None
     opened: str = field(default_factory=lambda: uuid.uuid4().hex, repr=False, compare=False)
 
@@ -81,6 +86,36 @@ class ImageInfo:
     def coefficients(self) -> Coefficients:
         """The transform, (a, b, c, d, e, f); without CRS, one that leaves pixels as they are."""
         return _IDENTITY if self.transform is None else self.transform
+
+
+def dtype_of(info: ImageInfo, bands: Sequence[int] | None) -> np.dtype[Any]:
+    """Returns the numpy type that some bands are read as: theirs, or one that holds all values.
+
+    Args:
+        info: The image.
+        bands: Their numbers, from 1; None: all.
+
+    Raises:
+        InvalidImage: There is none.
+    """
+    types = info.dtypes or (info.dtype,) * info.bands
+    chosen = {np.dtype(types[band - 1]) for band in bands or range(1, info.bands + 1)}
+    common = np.result_type(*chosen)
+    # Numpy makes float64 of int64 and float32: large numbers would not be what they were.
+    digits = np.finfo(common).nmant + 1 if common.kind in "fc" else 64
+    for dtype in chosen:
+        if dtype.kind in "iu" and 8 * dtype.itemsize - (dtype.kind == "i") > digits:
+            raise InvalidImage(
+                f"{info.url} has bands of {' and '.join(sorted(map(str, chosen)))}, and no type "
+                "holds the values of all: name bands that go together, such as bands=[1]"
+            )
+    return common
+
+
+def nodata_of(info: ImageInfo, bands: Sequence[int] | None) -> list[float | None]:
+    """Returns the value of pixels without data of some bands, in their order."""
+    values = info.nodatavals or (info.nodata,) * info.bands
+    return [values[band - 1] for band in bands or range(1, info.bands + 1)]
 
 
 def numpy_dtype(dtype: str) -> str:

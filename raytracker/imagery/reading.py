@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from ..errors import InvalidImage
 from .hearing import listening
-from .info import GDAL_ERRORS, ImageInfo
+from .info import GDAL_ERRORS, ImageInfo, dtype_of
 from .opening import cause, environment, open_image
 
 
@@ -32,12 +33,20 @@ def read_window(
         bands: The numbers of the bands wanted, from 1; None: all.
         role: The role to assume instead of the one that the image was described with.
 
+    Returns:
+        The pixels; of bands of several types, in one that holds all of them.
+
     Raises:
         InvalidImage: The image, or this part of it, cannot be read.
     """
+    numbers = list(bands or range(1, image.bands + 1))
+    dtype = dtype_of(image, numbers)
     with _opened(image, window, role) as source:
-        pixels: NDArray[Any] = source.read(bands, window=window)
-        return pixels
+        if len({source.dtypes[number - 1] for number in numbers}) == 1:
+            pixels: NDArray[Any] = source.read(numbers, window=window)
+            return pixels
+        # Rasterio reads no bands of several types at once.
+        return np.stack([source.read(number, window=window).astype(dtype) for number in numbers])
 
 
 def read_mask(image: ImageInfo, window: Window, role: str | None = None) -> NDArray[np.bool_]:
@@ -46,7 +55,13 @@ def read_mask(image: ImageInfo, window: Window, role: str | None = None) -> NDAr
     The arguments and errors are those of `read_window`.
     """
     with _opened(image, window, role) as source:
-        return np.asarray(source.dataset_mask(window=window), np.bool_)
+        if ColorInterp.alpha in source.colorinterp:
+            alpha = source.colorinterp.index(ColorInterp.alpha) + 1
+            return np.asarray(source.read(alpha, window=window), np.bool_)
+        if MaskFlags.per_dataset in source.mask_flag_enums[0]:
+            return np.asarray(source.read_masks(1, window=window), np.bool_)
+        # Not rasterio's dataset_mask(): of red, green, blue and another band it asks the last only.
+        return np.asarray(source.read_masks(window=window).any(axis=0), np.bool_)
 
 
 @contextmanager

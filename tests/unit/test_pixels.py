@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from rasterio.enums import ColorInterp
 
 from raytracker.errors import InvalidImage
 from raytracker.imagery import describe, plan, read
@@ -83,6 +84,149 @@ def test_what_lies_beyond_is_nodata_where_there_is_such_a_value(
     assert np.array_equal(corner[:, :, 8:], np.full((3, 32, 24), nodata, dtype), equal_nan=True)
 
 
+# --- bands that differ ---
+
+TYPES = {"uint8": "Byte", "uint16": "UInt16", "int16": "Int16", "int32": "Int32", "int64": "Int64",
+         "uint64": "UInt64", "float32": "Float32", "float64": "Float64",
+         "complex64": "CFloat32", "complex_int16": "CInt16"}  # fmt: skip
+
+
+def differing(folder: Path, *bands: tuple[str, Any, float | None]) -> Path:
+    """Writes a VRT of bands: the type, the pixels and the nodata value of each."""
+    parts = []
+    for number, (dtype, values, nodata) in enumerate(bands, start=1):
+        written = values.astype("complex64" if dtype == "complex_int16" else dtype)
+        path = folder / f"{number}.tif"
+        with rasterio.open(
+            path, "w", driver="GTiff", width=40, height=30, count=1, dtype=dtype
+        ) as to:
+            to.write(written, 1)
+        none = "" if nodata is None else f"<NoDataValue>{nodata}</NoDataValue>"
+        parts.append(
+            f'<VRTRasterBand dataType="{TYPES[dtype]}" band="{number}">{none}<SimpleSource>'
+            f'<SourceFilename relativeToVRT="1">{number}.tif</SourceFilename>'
+            "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        )
+    path = folder / "bands.vrt"
+    text = f'<VRTDataset rasterXSize="40" rasterYSize="30">{"".join(parts)}</VRTDataset>'
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("types", "common"),
+    [
+        (("uint8", "float32"), "float32"),
+        (("uint8", "int16"), "int16"),
+        (("uint16", "int16"), "int32"),
+        (("int32", "float32"), "float64"),
+        (("float32", "complex64"), "complex64"),
+        (("float64", "complex64"), "complex128"),
+        (("uint8", "complex_int16"), "complex64"),
+        (("complex_int16", "complex_int16"), "complex64"),
+        (("int64", "uint8"), "int64"),
+    ],
+)
+def test_bands_of_several_types_become_one_that_holds_all(
+    tmp_path: Path, pixels: Any, types: tuple[str, str], common: str
+) -> None:
+    """As the image's description says; also where tiles are padded."""
+    values = [pixels[0] % 250, pixels[1] % 250 + 1]
+    path = differing(
+        tmp_path, *((kind, each, None) for kind, each in zip(types, values, strict=True))
+    )
+    info = describe(path)
+    assert info.dtype == common
+    for edges in ("clip", "pad"):
+        for tile in tiles(plan(info, 16, edges=edges)):
+            array = read(tile)
+            rows, columns = tile.window.toslices()
+            top, left = tile.valid.toslices()
+            assert array.dtype == common
+            assert array.shape == (2, tile.height, tile.width)
+            assert np.array_equal(array[:, top, left], np.stack(values)[:, rows, columns])
+
+
+def test_a_choice_of_bands_has_the_type_that_holds_these(tmp_path: Path, pixels: Any) -> None:
+    """So a model of bytes gets bytes of an image that has heights, too."""
+    byte, other = pixels[0] % 250, pixels[1] % 250
+    path = differing(
+        tmp_path, ("uint8", byte, None), ("uint8", other, None), ("float32", byte + 0.5, None)
+    )
+    info = describe(path)
+    assert info.dtype == "float32"
+    for bands, dtype in (([2, 1], "uint8"), ([3], "float32"), ([3, 1, 3], "float32")):
+        array = read(plan(info, bands=bands).tile(0, 0))
+        assert array.dtype == dtype
+        assert np.array_equal(array, np.stack([byte, other, byte + 0.5])[np.array(bands) - 1])
+
+
+@pytest.mark.parametrize(
+    "types",
+    [("int64", "float32"), ("uint64", "int64"), ("int64", "float64"), ("uint64", "complex64")],
+)
+def test_bands_that_no_type_holds_are_refused(
+    tmp_path: Path, pixels: Any, types: tuple[str, str]
+) -> None:
+    """Before a task runs: large numbers would not be what they were. One of them is read."""
+    path = differing(tmp_path, *((kind, pixels[0], None) for kind in types))
+    info = describe(path)
+    with pytest.raises(InvalidImage, match=f"bands of .*{types[0]}.* name bands that go together"):
+        plan(info)
+    for band, dtype in enumerate(types, start=1):
+        array = read(plan(info, bands=[band]).tile(0, 0))
+        assert array.dtype == dtype
+        assert np.array_equal(array[0], pixels[0])
+
+
+def test_nodata_of_each_band(tmp_path: Path, pixels: Any) -> None:
+    """Each is padded with its own; one that has none is reflected."""
+    kinds = ("int16", -1), ("float32", float("nan")), ("int16", None)
+    info = describe(differing(tmp_path, *((kind, pixels[0], none) for kind, none in kinds)))
+    assert info.nodata == -1
+    for bands in (None, [2, 1, 3]):
+        array = read(plan(info, 32, edges="pad", bands=bands).tile(0, 1))
+        order = [0, 1, 2] if bands is None else [1, 0, 2]
+        first, nans, reflected = (array[order.index(number)] for number in range(3))
+        assert (first[30:] == -1).all()
+        assert (first[:, 8:] == -1).all()
+        assert np.isnan(nans[30:]).all()
+        assert np.isnan(nans[:, 8:]).all()
+        assert np.array_equal(reflected[:30, 8:15], reflected[:30, :7][:, ::-1])
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("int16", 0.5), ("uint8", -9999), ("uint8", 256)])
+def test_nodata_that_no_pixel_can_have(
+    tmp_path: Path, pixels: Any, dtype: str, nodata: float
+) -> None:
+    """Is none: tiles are reflected."""
+    info = describe(differing(tmp_path, (dtype, pixels[0] % 250, nodata)))
+    [band] = read(plan(info, 32, edges="pad").tile(0, 1))
+    assert np.array_equal(band[:30, 8:15], band[:30, :7][:, ::-1])
+
+
+def test_a_pixel_is_without_data_where_all_its_bands_are(tmp_path: Path, pixels: Any) -> None:
+    """Each by its own value; and a value that a band's type can't have masks nothing."""
+    bands = np.stack([pixels[0], pixels[0] + 0.5])
+    bands[:, 3, 3] = -1, np.nan  # both
+    bands[0, 4, 4], bands[1, 5, 5] = -1, np.nan  # one of them
+    path = differing(tmp_path, ("int16", bands[0], -1), ("float32", bands[1], float("nan")))
+    mask = plan(describe(path)).tile(0, 0).mask()
+    assert np.argwhere(~mask).tolist() == [[3, 3]]
+    path = differing(tmp_path, ("uint8", pixels[0] % 250, -9999))
+    assert plan(describe(path)).tile(0, 0).mask().all()
+
+
+def test_infrared_beside_red_green_and_blue_is_no_alpha(tmp_path: Path, pixels: Any) -> None:
+    """Rasterio's dataset_mask asks the fourth band only, whatever the others are."""
+    bands = np.stack([*pixels, pixels[0]]).astype("int16") % 250 + 1
+    bands[3, :, :9] = bands[:, 20:, 20:] = 0
+    path = make_image(tmp_path / "image.tif", bands.astype("uint8"), nodata=0, photometric="RGB")
+    mask = plan(describe(path)).tile(0, 0).mask()
+    assert np.array_equal(mask, (bands != 0).any(axis=0))
+    assert not mask.all()
+
+
 # --- which are valid ---
 
 
@@ -110,6 +254,14 @@ def _alpha(path: Path, pixels: Any, valid: Any) -> Path:
     return make_image(path, bands, photometric="RGB", ALPHA="YES")
 
 
+def _grey_alpha(path: Path, pixels: Any, valid: Any) -> Path:
+    bands = np.stack([pixels[0] % 200, pixels[1] % 200, np.where(valid, 255, 0)]).astype("uint8")
+    make_image(path, bands, nodata=7)  # which hides the alpha band from GDAL
+    with rasterio.open(path, "r+") as target:
+        target.colorinterp = [ColorInterp.gray, ColorInterp.undefined, ColorInterp.alpha]
+    return path
+
+
 def _internal_mask(path: Path, pixels: Any, valid: Any) -> Path:
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         return make_image(path, pixels, mask=valid)
@@ -123,7 +275,9 @@ def _mask_beside_it(path: Path, pixels: Any, valid: Any) -> Path:
 
 
 @pytest.mark.parametrize("edges", ["clip", "pad", "shift"])
-@pytest.mark.parametrize("make", [_nodata, _nan, _alpha, _internal_mask, _mask_beside_it])
+@pytest.mark.parametrize(
+    "make", [_nodata, _nan, _alpha, _grey_alpha, _internal_mask, _mask_beside_it]
+)
 def test_a_mask_says_which_pixels_are_valid(
     tmp_path: Path, pixels: Any, valid: Any, make: Any, edges: Any
 ) -> None:
