@@ -16,9 +16,18 @@ from rasterio.windows import Window
 from ..errors import InvalidImage
 from .complete import check_complete
 from .hearing import listening
-from .info import GDAL_ERRORS, ImageInfo, footprint, is_on_ground, nodata_of, numpy_dtype
+from .info import (
+    GDAL_ERRORS,
+    ImageInfo,
+    cause,
+    check_proj,
+    footprint,
+    is_on_ground,
+    nodata_of,
+    numpy_dtype,
+)
 from .names import absolute
-from .opening import cause, environment, open_image
+from .opening import environment, open_image
 from .reading import read_window
 from .sphere import wrapped
 from .tile import Tile
@@ -37,29 +46,38 @@ def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInf
         InvalidImage: The image is missing or cannot be opened, or the role cannot be assumed.
     """
     url = absolute(image)
+    check_proj()
     with environment(url, role), open_image(url) as source:
         if source.count == 0:
             such = f", such as {source.subdatasets[0]}" if source.subdatasets else ""
             raise InvalidImage(f"{url} has no bands of its own: name one of its subdatasets{such}")
-        check_complete(source, url)
-        _check_end(source, url)
-        crs = _crs(source)
-        dtypes, nodatavals = tuple(map(numpy_dtype, source.dtypes)), tuple(source.nodatavals)
-        info = ImageInfo(
-            url=url,
-            width=source.width,
-            height=source.height,
-            bands=source.count,
-            dtype=str(np.result_type(*dtypes)),
-            dtypes=dtypes if len(set(dtypes)) > 1 else (),
-            crs=crs,
-            transform=None if crs is None else tuple(source.transform)[:6],
-            nodata=source.nodata,
-            nodatavals=nodatavals if len(set(map(str, nodatavals))) > 1 else (),
-            masked=any(MaskFlags.all_valid not in flags for flags in source.mask_flag_enums),
-            role=role,
-        )
-        return replace(info, extents=_extents(info))
+        try:
+            check_complete(source, url)
+            _check_end(source, url)
+            _check_transform(source, url)
+            return _described(source, url, role)
+        except GDAL_ERRORS as err:
+            raise InvalidImage(f"{url} cannot be opened as an image: {cause(err)}") from err
+
+
+def _described(source: Any, url: str, role: str | None) -> ImageInfo:
+    crs = _crs(source)
+    dtypes, nodatavals = tuple(map(numpy_dtype, source.dtypes)), tuple(source.nodatavals)
+    info = ImageInfo(
+        url=url,
+        width=source.width,
+        height=source.height,
+        bands=source.count,
+        dtype=str(np.result_type(*dtypes)),
+        dtypes=dtypes if len(set(dtypes)) > 1 else (),
+        crs=crs,
+        transform=None if crs is None else tuple(source.transform)[:6],
+        nodata=source.nodata,
+        nodatavals=nodatavals if len(set(map(str, nodatavals))) > 1 else (),
+        masked=any(MaskFlags.all_valid not in flags for flags in source.mask_flag_enums),
+        role=role,
+    )
+    return replace(info, extents=_extents(info))
 
 
 def read(tile: Tile, role: str | None = None) -> NDArray[Any]:
@@ -112,6 +130,15 @@ def _check_end(source: Any, url: str) -> None:
             raise RasterioIOError(said[0])
     except GDAL_ERRORS as err:
         raise InvalidImage(f"{url} is truncated or corrupt: {cause(err)}") from err
+
+
+def _check_transform(source: Any, url: str) -> None:
+    """Refuses an image whose pixels have no size, and so no place."""
+    a, b, _, d, e, _ = numbers = tuple(source.transform)[:6]
+    if source.crs is not None and not (np.isfinite(numbers).all() and a * e - b * d):
+        raise InvalidImage(
+            f"{url} has pixels of no size: its transform is {numbers}: give it another, or no CRS"
+        )
 
 
 def _crs(source: Any) -> str | None:

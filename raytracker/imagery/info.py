@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
@@ -133,8 +134,40 @@ def plain_environment() -> rasterio.Env:
 
 @functools.lru_cache(maxsize=16)
 def parsed_crs(crs: str) -> CRS:
-    """Returns the CRS that `ImageInfo.crs` names."""
-    return CRS.from_string(crs)
+    """Returns the CRS that `ImageInfo.crs` names.
+
+    Raises:
+        InvalidImage: PROJ doesn't know it, as it can be on another node.
+    """
+    check_proj()
+    try:
+        with plain_environment():
+            return CRS.from_string(crs)
+    except CRSError as err:
+        raise InvalidImage(f"PROJ does not know the CRS {crs}: {cause(err)}") from err
+
+
+@functools.cache
+def check_proj() -> None:
+    """Finds out whether PROJ has its database; without it, any image seems to have no CRS.
+
+    Raises:
+        InvalidImage: It has not, or that of another PROJ.
+    """
+    try:
+        with plain_environment():
+            CRS.from_epsg(4326)
+    except CRSError as err:
+        names = [name for name in ("PROJ_DATA", "PROJ_LIB") if name in os.environ]
+        cure = f"unset {' and '.join(names)}" if names else "install rasterio anew"
+        raise InvalidImage(f"PROJ cannot use its database ({cause(err)}): {cure}") from err
+
+
+def cause(err: BaseException) -> str:
+    """Returns, in one line, what GDAL said first; rasterio's own text may only point to it."""
+    while err.__cause__ is not None:
+        err = err.__cause__
+    return " ".join(str(err).split())
 
 
 def is_on_ground(crs: str) -> bool:

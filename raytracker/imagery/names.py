@@ -103,10 +103,19 @@ def _check_text(text: str) -> None:
 
 
 def _path(text: str) -> str:
+    if _is_stream(Path(text)):
+        raise InvalidImage(f"{text} is a pipe or a device: give a file that can be read again")
     path = os.path.abspath(text)  # noqa: PTH100 - it leaves links as they are
     if ".." in Path(text).parts and not _is_same(path, text):  # of link/../file it makes another
         return os.path.join(os.getcwd(), text)  # noqa: PTH109, PTH118
     return path
+
+
+def _is_stream(path: Path) -> bool:
+    try:
+        return path.exists() and not (path.is_file() or path.is_dir())
+    except OSError:  # GDAL says which
+        return False
 
 
 def _is_same(path: str, text: str) -> bool:
@@ -144,7 +153,9 @@ def _absolute_vsi(name: str) -> str:
 def _absolute_parts(name: str, rest: str) -> str:
     """Makes absolute the part between colons, or quotes, that is a file."""
     parts = [part.strip('"') for part in _PART.findall(rest)]
-    if any(part.startswith("/") and os.path.lexists(part) for part in parts):
+    whole = [part for part in parts if part.startswith("/") and os.path.lexists(part)]
+    if whole:
+        _path(whole[0])
         return rest
     files = [part for part in parts if _is_file_here(part)]
     if len(files) > 1:

@@ -17,7 +17,7 @@ from rasterio.session import AWSSession, DummySession
 
 from ..errors import InvalidImage
 from .hearing import listening
-from .info import GDAL_ERRORS
+from .info import GDAL_ERRORS, cause
 from .names import gdal_name, is_in_s3
 
 # GDAL's own is a twentieth of the machine's memory for each process, and so for each worker.
@@ -129,12 +129,7 @@ def open_image(url: str) -> Any:
     # GDAL opens what it can. Its warnings are of unknown tags and the like.
     if said.failures:
         source.close()
-        raise InvalidImage(f"{url} is damaged: {said.failures[0]}")
+        raise InvalidImage(
+            f"{url} is not opened whole: {said.failures[0]}: mend what is wrong with it"
+        )
     return source
-
-
-def cause(err: BaseException) -> str:
-    """Returns, in one line, what GDAL said first; rasterio's own text may only point to it."""
-    while err.__cause__ is not None:
-        err = err.__cause__
-    return " ".join(str(err).split())

@@ -15,8 +15,8 @@ from rasterio.windows import Window
 
 from ..errors import InvalidImage
 from .hearing import listening
-from .info import GDAL_ERRORS, ImageInfo, dtype_of
-from .opening import cause, environment, open_image
+from .info import GDAL_ERRORS, ImageInfo, cause, dtype_of
+from .opening import environment, open_image
 
 
 def read_window(

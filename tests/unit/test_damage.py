@@ -100,7 +100,7 @@ FORMATS = [
         for driver, end in (
             ("PNG", "png"), ("JPEG", "jpg"), ("HFA", "img"), ("NITF", "ntf"), ("EHdr", "bil"),
             ("ERS", "ers"), ("PAux", "raw"), ("BMP", "bmp"), ("GPKG", "gpkg"), ("GRIB", "grb2"),
-            ("RST", "rst"), ("VICAR", "vic"), ("ISIS2", "cub"), ("MFF", "hdr"), ("PNM", "pgm"),
+            ("RST", "rst"), ("VICAR", "vic"), ("ISIS2", "cub"), ("MFF", "hdr"),
         )
     ),
 ]  # fmt: skip
