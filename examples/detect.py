@@ -18,7 +18,8 @@ SMALLEST = 100  # pixels: of 30 m, 9 hectares; hides the shadows of hills and hi
 def detect(pixels, tile):
     """Returns the water in a tile, as one Feature for each body of it."""
     water = (pixels[0] < WATER_BELOW).astype("uint8")
-    water = sieve(water, min(SMALLEST, water.size - 1))
+    if water.size > 1:  # the last tile may be a single pixel
+        water = sieve(water, min(SMALLEST, water.size - 1))
     for outline, _ in shapes(water, mask=water == 1):
         polygon = shape(outline).simplify(1)  # of the stairs that pixels make
         yield tile.feature(polygon, {"kind": "water", "pixels": round(polygon.area)})

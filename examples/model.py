@@ -35,7 +35,8 @@ class Water:
 def find(water, tile):
     """Returns the water in a tile, as one Feature for each body of it."""
     water = water[tile.valid.toslices()].astype("uint8")  # what is padded is no image
-    water = sieve(water, min(SMALLEST, water.size - 1))
+    if water.size > 1:  # the last tile may be a single pixel
+        water = sieve(water, min(SMALLEST, water.size - 1))
     return [tile.feature(shape, {"kind": "water"}) for shape, _ in shapes(water, mask=water == 1)]
 
 
