@@ -86,7 +86,13 @@ def _raytracker(
 
 @app.command(epilog=RUN_EPILOG)
 def run(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A path, or s3://bucket/key.")],
+    image: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGE",
+            help="A path, or s3://bucket/key; to go on with a run, its image_id is enough.",
+        ),
+    ],
     function: Annotated[
         str,
         typer.Argument(
@@ -96,24 +102,38 @@ def run(
         ),
     ],
     table: TableName = None,
-    tile_size: Annotated[str, typer.Option(metavar="N", help="Pixels; also WIDTHxHEIGHT.")] = "512",
-    tile_overlap: Annotated[str, typer.Option(metavar="N", help="Pixels, likewise.")] = "0",
+    tile_size: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Pixels; also WIDTHxHEIGHT.", show_default="512"),
+    ] = None,
+    tile_overlap: Annotated[
+        str | None, typer.Option(metavar="N", help="Pixels, likewise.", show_default="0")
+    ] = None,
     region_size: Annotated[
-        str, typer.Option(metavar="N", help="Pixels, likewise; a region is a block of whole tiles.")
-    ] = "2048",
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Pixels, likewise; a region is a block of whole tiles.",
+            show_default="2048",
+        ),
+    ] = None,
     roi: Annotated[
         str | None,
         typer.Option(metavar="WKT", help="Only the tiles in this POLYGON or MULTIPOLYGON."),
     ] = None,
     roi_crs: Annotated[
-        RoiCrs, typer.Option(help="What it is in: the image's CRS, or longitude and latitude.")
-    ] = RoiCrs.image,
-    edges: Annotated[
-        Edges,
+        RoiCrs | None,
         typer.Option(
-            help="Tiles that reach beyond the image: smaller, padded, or moved into the image."
+            help="What it is in: the image's CRS, or longitude and latitude.", show_default="image"
         ),
-    ] = Edges.clip,
+    ] = None,
+    edges: Annotated[
+        Edges | None,
+        typer.Option(
+            help="Tiles that reach beyond the image: smaller, padded, or moved into the image.",
+            show_default="clip",
+        ),
+    ] = None,
     bands: Annotated[
         str | None,
         typer.Option(
@@ -123,8 +143,9 @@ def run(
         ),
     ] = None,
     skip_empty: Annotated[
-        bool, typer.Option("--skip-empty", help="Call no function on tiles without a valid pixel.")
-    ] = False,
+        bool | None,
+        typer.Option("--skip-empty", help="Call no function on tiles without a valid pixel."),
+    ] = None,
     image_id: Annotated[
         str | None,
         typer.Option(metavar="ID", help="The key in the table, instead of the image's full path."),
@@ -136,10 +157,21 @@ def run(
         ),
     ] = IfExists.error,
     resume: Annotated[
-        bool, typer.Option("--resume", help="The same as --if-exists resume.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with a run: cut, image and output are known. As --if-exists resume.",
+        ),
     ] = False,
     redrive: Annotated[
         bool, typer.Option("--redrive", help="Resume, and run the failed tiles again as well.")
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Take the image away from a run that lives, or go on with another function.",
+        ),
     ] = False,
     output: Annotated[
         str | None,
@@ -216,12 +248,12 @@ def run(
     with told():
         table = table or EMBEDDED_TABLE if embedded else table_name_of(table)
         cut = {
-            "tile_size": size_of("--tile-size", tile_size),
-            "tile_overlap": size_of("--tile-overlap", tile_overlap),
-            "region_size": size_of("--region-size", region_size),
+            "tile_size": tile_size and size_of("--tile-size", tile_size),
+            "tile_overlap": tile_overlap and size_of("--tile-overlap", tile_overlap),
+            "region_size": region_size and size_of("--region-size", region_size),
             "roi": roi,
-            "roi_crs": roi_crs.value,
-            "edges": edges.value,
+            "roi_crs": roi_crs and roi_crs.value,
+            "edges": edges and edges.value,
             "bands": None if bands is None else bands_of(bands),
             "skip_empty": skip_empty,
         }
@@ -255,6 +287,7 @@ def run(
             image_id=image_id,
             if_exists=if_exists_of(if_exists.value, resume or redrive),
             redrive=redrive,
+            take_over=force,
             output=output,
             keep_for=seconds_of("--keep-for", keep_for),
             as_json=as_json,

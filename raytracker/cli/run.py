@@ -16,11 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ImageExists, JobCancelled, RayNotInitialized, RaytrackerError, TableUnavailable
-from ..imagery import Grid, describe, plan
+from ..imagery import Grid
 from ..imagery.names import is_in_s3
 from ..job_table import JobItem, JobTable, check_image_id, ledger_of
-from ..pipeline import RESULTS, ResultStore, Work, process_image, workers_of
-from ..run import IfExists
+from ..pipeline import (
+    JOB,
+    MAP,
+    RESULTS,
+    Cut,
+    Plan,
+    ResultStore,
+    Work,
+    plan_image,
+    process_image,
+    workers_of,
+)
+from ..run import IfExists, once_free
 from ..tracker import ImageTracker
 from .display import Display
 from .embedded import embedded_table
@@ -29,7 +40,6 @@ from .interrupt import Interrupted, Interruptible
 from .show import EXIT_STATUS, in_short, one_line, print_json, print_summary, so_far
 from .tables import resume_line
 
-MAP = "map.png"
 MAX_OUTLINED_BYTES = 64_000_000  # of results.geojson
 START_SECONDS = 30.0
 LEAVE_SECONDS = 10.0
@@ -48,6 +58,7 @@ def run_image(
     image_id: str | None,
     if_exists: IfExists,
     redrive: bool,
+    take_over: bool,
     output: str | None,
     keep_for: int | None,
     as_json: bool,
@@ -55,20 +66,16 @@ def run_image(
 ) -> int:
     """Runs an image, shows how it goes, and returns the exit status.
 
-    The arguments are the command's; `cut` are those of `grid.plan`.
+    The arguments are the command's; `cut` are those of `pipeline.Cut`.
     """
     files: dict[str, str] = {}
     # What a module prints when it is imported must not get between the job and its reader.
     with redirect_stdout(sys.stderr), ExitStack() as stack:
         call = load_function(function)
         workers_of(call, work)  # which refuses what is none
-        info = describe(image)
-        grid = plan(info, **cut)
-        image_id = info.url if image_id is None else image_id
-        check_image_id(image_id)
         display = stack.enter_context(Display())
         if embedded:
-            on_s3 = is_in_s3(info.url) or (output or "").startswith("s3://")
+            on_s3 = is_in_s3(image) or (output or "").startswith("s3://")
             table = embedded_table(stack, table_name, keeps_account=on_s3)
             display.say(
                 f"embedded DynamoDB at {table.endpoint_url}, gone when this command ends; "
@@ -76,9 +83,21 @@ def run_image(
             )
         else:
             table = JobTable(table_name)
-        before = _read_before(table, image_id, if_exists)
-        tiles = grid.tiles_per_region
-        display.say(f"image {image_id}: regions {len(tiles)}, tiles {sum(tiles)}")
+        planned = plan_image(
+            image,
+            call,
+            Cut(**cut),
+            table=table,
+            image_id=image_id,
+            output=output,
+            if_exists=if_exists,
+            take_over=take_over,
+            work=work,
+        )
+        image_id = planned.job.image_id
+        check_image_id(image_id)
+        before = _once_free(table, image_id, if_exists, take_over, display)
+        display.say(_in_words(planned))
         display.doing("starting Ray")
         stack.enter_context(_ray(None if embedded else os.environ.get("RAY_ADDRESS")))
         display.doing("processing")
@@ -90,6 +109,7 @@ def run_image(
             image_id=image_id,
             if_exists=if_exists,
             redrive=redrive,
+            take_over=take_over,
             output=output,
             keep_for=keep_for,
             batch_size=batch_size,
@@ -99,9 +119,9 @@ def run_image(
         )
         resume = None if embedded else resume_line(image_id, function, table_name)
         job, code = _Run(process, display, table, image_id, before, resume).supervise()
-        if job is not None and output is not None and code < 128:
+        if job is not None and planned.store is not None and code < 128:
             display.doing("drawing the picture")
-            files = _files(job, grid, output, display)
+            files = _files(job, planned.grid, planned.store, display)
         display.end()
         if job is not None and not display.live:
             display.say(in_short(job))
@@ -113,11 +133,24 @@ def run_image(
     return code
 
 
-def _read_before(table: JobTable, image_id: str, if_exists: str) -> str | None:
-    """Finds out whether the table can be read; returns the run that the image has there.
+def _in_words(planned: Plan) -> str:
+    tiles = planned.grid.tiles_per_region
+    text = f"image {planned.job.image_id}: regions {len(tiles)}, tiles {sum(tiles)}"
+    if not planned.is_begun:
+        return text
+    where = "no output" if planned.store is None else f"output {planned.store.url}"
+    size = "x".join(map(str, planned.grid.tile_size))
+    return f"{text}; going on with tiles of {size} of {planned.grid.info.url}, {where}"
+
+
+def _once_free(
+    table: JobTable, image_id: str, if_exists: str, take_over: bool, display: Display
+) -> str | None:
+    """Finds out whether the image can be run; returns the run that it has in the table.
 
     Raises:
         ImageExists: It has one, and that is not wanted.
+        ImageInUse: Another process runs it, and lives.
         TableError: There is no such table, its key is another, or credentials are missing.
     """
     found = table.read(image_id)
@@ -127,7 +160,10 @@ def _read_before(table: JobTable, image_id: str, if_exists: str) -> str | None:
             f"({found.status}, {so_far(found)}): --resume goes on with it, --redrive also runs "
             "its failed regions again, --if-exists restart begins from nothing"
         )
-    return None if found is None else found.tracker_run
+    if found is None:
+        return None
+    found = once_free(found, lambda: table.read(image_id), take_over=take_over, say=display.say)
+    return found.tracker_run
 
 
 @contextmanager
@@ -237,10 +273,9 @@ class _Run:
         return False
 
 
-def _files(job: JobItem, grid: Grid, output: str, display: Display) -> dict[str, str]:
+def _files(job: JobItem, grid: Grid, store: ResultStore, display: Display) -> dict[str, str]:
     """Draws the picture; returns what lies where in the output."""
-    store = ResultStore(output)
-    files = {"job": f"{store.url}/job.json", "results": f"{store.url}/{RESULTS}"}
+    files = {"job": f"{store.url}/{JOB}", "results": f"{store.url}/{RESULTS}"}
     try:
         from .picture import draw_map
 

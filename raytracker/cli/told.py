@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
 from ..errors import (
     ImageExists,
+    ImageInUse,
     InvalidEstimate,
     InvalidFunction,
     InvalidGrid,
@@ -26,6 +28,7 @@ from .options import Refused
 
 BAD_USAGE = (
     ImageExists,
+    ImageInUse,
     InvalidEstimate,
     InvalidFunction,
     InvalidGrid,
@@ -65,7 +68,7 @@ raytracker run scene.tif detect.py:detect --embedded --output out
 
 raytracker run s3://bucket/scene.tif mypackage.detect:ships --table ImageJobs --output s3://bucket/out
 
-raytracker run scene.tif detect.py:detect --table ImageJobs --resume
+raytracker run --resume scene.tif detect.py:detect --table ImageJobs
 
 {_ENVIRONMENT}
 
@@ -95,6 +98,39 @@ STATUS_EPILOG = f"""\
 {_STATUSES}; 0 also while it goes on; 2 no such image or table"""
 
 
+_OPTIONS = {
+    "take_over=True": "--force",
+    'if_exists="restart"': "--if-exists restart",
+    'if_exists="resume"': "--resume",
+}
+
+
+def in_options(error: RaytrackerError) -> RaytrackerError:
+    """Returns an error in the words of the command, where it speaks of arguments."""
+    text = str(error)
+    if isinstance(error, ResumeMismatch):
+        for name, *values in error.differences:
+            for value in values:
+                text = text.replace(f"{name}={value!r}", _option(name, value))
+    for argument, option in _OPTIONS.items():
+        text = text.replace(argument, option)
+    return type(error)(text)
+
+
+def _option(name: str, value: Any) -> str:
+    """Returns an argument of `process_image` as an option of the command."""
+    if name == "function":
+        return f"function {value}"
+    if name == "arguments":
+        return f"--constructor-arg of the hash {value}"
+    option = f"--{name.replace('_', '-')}"
+    if value is None or isinstance(value, bool):
+        return option if value else f"no {option}"
+    if isinstance(value, (list, tuple)):
+        return f"{option} {(',' if name == 'bands' else 'x').join(map(str, value))}"
+    return f"{option} {value}"
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """Turns what raytracker raises into one line on stderr and an exit status."""
@@ -103,7 +139,7 @@ def told() -> Iterator[None]:
     except RaytrackerError as err:
         from .show import one_line
 
-        typer.echo(f"raytracker: {one_line(err)}", err=True)
+        typer.echo(f"raytracker: {one_line(in_options(err))}", err=True)
         raise typer.Exit(2 if isinstance(err, BAD_USAGE) else 1) from err
     except ModuleNotFoundError as err:
         if (err.name or "raytracker").partition(".")[0] == "raytracker":

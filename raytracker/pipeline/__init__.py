@@ -1,15 +1,21 @@
 """One image from the file to the ended job item, and where the results go."""
 
+from .plan import Cut, Plan, plan_image
 from .process import process_image
-from .store import RESULTS, ResultStore
+from .store import JOB, MAP, RESULTS, ResultStore
 from .work import Work
 from .workers import Workers, workers_of
 
 __all__ = [
+    "JOB",
+    "MAP",
     "RESULTS",
+    "Cut",
+    "Plan",
     "ResultStore",
     "Work",
     "Workers",
+    "plan_image",
     "process_image",
     "workers_of",
 ]

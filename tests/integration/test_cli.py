@@ -113,9 +113,9 @@ def test_a_redrive_runs_what_failed_and_no_more(
     line = command(folder, "run", BAHAMAS, "detector.py:once", "--table", job_table.table_name)
     assert run([*line, *CUT, "--retries", "0"], folder, **env).returncode == 3
     assert set(ran().values()) == {1}
-    assert run([*line, *CUT, "--resume"], folder, **env).returncode == 3
+    assert run([*line, "--resume"], folder, **env).returncode == 3
     assert set(ran().values()) == {1}
-    assert run([*line, *CUT, "--redrive"], folder, **env).returncode == 0
+    assert run([*line, "--redrive"], folder, **env).returncode == 0
     assert {name for name, times in ran().items() if times == 2} == {"ran-2-0", "ran-2-1"}
     assert job_table.read(BAHAMAS).region_success == REGIONS
     both = run([*line, *CUT, "--redrive", "--if-exists", "restart"], folder, **env)
@@ -138,13 +138,21 @@ def test_a_run_that_fails_in_part_and_goes_on(
     assert (job["region_success"], job["region_error"]) == (REGIONS - 1, 1)
     # Regions 0 and 1 are 2 x 2 tiles, region 2 is 2 x 1: its tile 1 is number 9 of all.
     assert job["tracker_errors"] == {"9": "ValueError: not this one"}
-    again = run([*line, *CUT, "--image-id", "scene", "--if-exists", "resume"], folder, **env)
+    table = ["--table", job_table.table_name]
+    again = run(
+        command(folder, "run", "--resume", "scene", "detector.py:fussy", *table), folder, **env
+    )
     assert again.returncode == 3, again.stderr
     assert "errors     region 2: ValueError: not this one\n" in again.stdout
-    other = run([*line, "--image-id", "scene", "--if-exists", "resume"], folder, **env)
-    assert other.returncode == 2
-    assert other.stdout == ""
-    assert "scene" in other.stderr.splitlines()[-1]
+    resume = command(folder, "run", "--resume", "scene", "detector.py:slow", *table)
+    other = run([*resume, "--edges", "pad", "--bands", "2,1", "--skip-empty"], folder, **env)
+    assert (other.returncode, other.stdout) == (2, "")
+    theirs = "--edges clip, no --bands, no --skip-empty, function fussy"
+    ours = "--edges pad, --bands 2,1, --skip-empty, function slow"
+    told = f"was begun with {theirs}; the resume is given {ours}: leave it out, or begin again "
+    assert f"{told}with --if-exists restart" in other.stderr.splitlines()[-1]
+    slow = run(resume, folder, **env)
+    assert slow.stderr.splitlines()[-1].endswith("or go on with another function by --force")
 
 
 def test_a_run_that_fails(folder: Path, env: dict[str, str], job_table: JobTable):

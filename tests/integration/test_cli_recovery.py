@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_after_a_killed_driver_only_the_rest_runs_again(
     durable = ledger_of(job_table.get_image_request(BAHAMAS)).tile_outcomes()
     assert 5 <= REGIONS - durable.count(0) < REGIONS
     line = command(folder, "run", BAHAMAS, "detector.py:slow", "--table", job_table.table_name)
-    resumed = run([*line, *CUT, "--resume"], folder, AWS_ENDPOINT_URL_DYNAMODB=dynamodb_local)
+    resumed = run([*line, "--resume"], folder, AWS_ENDPOINT_URL_DYNAMODB=dynamodb_local)
     assert resumed.returncode == 0, resumed.stderr
     assert job_table.get_image_request(BAHAMAS).region_success == REGIONS
     ran = [(folder / f"ran-{region}").stat().st_size for region in range(REGIONS)]
@@ -77,15 +78,42 @@ def test_after_a_killed_driver_only_the_rest_runs_again(
     assert max(ran) <= 2  # what ran, and was not durable when the driver died
 
 
+@pytest.mark.parametrize("how", [["--resume"], ["--redrive"], ["--if-exists", "restart"]])
+def test_a_run_that_lives_is_left_alone(
+    folder: Path, job_table: JobTable, dynamodb_local: str, how: list[str]
+) -> None:
+    """Whoever types its image again is told who runs it, and what to do; it goes on."""
+    with begin(folder, job_table, dynamodb_local) as first:
+        wait_until(lambda: settled(job_table) >= 1, 60, "a durable region of the first")
+        mine = job_table.get_image_request(BAHAMAS).tracker_run
+        line = command(folder, "run", BAHAMAS, "detector.py:slow", "--table", job_table.table_name)
+        env = {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb_local}
+        if how == ["--resume"]:  # nor has what is refused for other reasons done any harm
+            other = run([*line, *how, "--tile-size", "64"], folder, **env)
+            assert other.returncode == 2
+            told = "was begun with --tile-size 128x128; the resume is given --tile-size 64x64: "
+            assert told in other.stderr.splitlines()[-1]
+        second = run([*line, *how], folder, **env)
+        assert second.returncode == 2
+        refuses = second.stderr.splitlines()[-1]
+        assert re.search(rf"is run by .* \(process {first.pid}, .*waiting \d+ s", second.stderr)
+        assert f"process {first.pid}" in refuses
+        assert "--force" in refuses
+        _, told = first.communicate(timeout=120)
+    assert first.returncode == 0, told
+    item = job_table.get_image_request(BAHAMAS)
+    assert (item.status, item.tracker_run) == ("SUCCESS", mine)
+
+
 def test_of_two_commands_for_one_image_the_later_wins(
     folder: Path, job_table: JobTable, dynamodb_local: str
 ) -> None:
-    """On two Ray clusters: one item, right; the first ends with a line that says why."""
+    """If it is to: one item, right; the first ends with a line that says why."""
     options = (folder, job_table, dynamodb_local, "--if-exists", "restart")
     with begin(*options, function="held") as first:
         wait_until(lambda: settled(job_table) >= 1, 60, "a durable region of the first")
         mine = job_table.get_image_request(BAHAMAS).tracker_run
-        with begin(*options, function="held") as second:
+        with begin(*options, "--force", function="held") as second:
             wait_until(
                 lambda: job_table.get_image_request(BAHAMAS).tracker_run != mine, 90, "the second"
             )

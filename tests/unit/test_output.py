@@ -106,11 +106,25 @@ def test_the_place_as_an_output_of_a_job_item(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
     assert store.sink == here
     another = {**here, "tiles": f"tiles-{'0f' * 16}"}
-    assert ResultStore.is_at(another, store)
-    assert not ResultStore.is_at({**another, "path": "/elsewhere"}, store)
-    assert not ResultStore.is_at({**another, "more": ""}, store)
-    assert not ResultStore.is_at({**here, "tiles": "tiles-../../elsewhere"}, store)
-    assert not ResultStore.is_at({"type": "Folder", "path": str(tmp_path)}, store)
+    found = ResultStore.of_sink(another)
+    assert found is not None
+    assert found.sink == another
+    s3 = {"type": "S3", "bucket": "bucket", "prefix": "a/b", "tiles": another["tiles"]}
+    found = ResultStore.of_sink(s3)
+    assert found is not None
+    assert (found.url, found.sink) == ("s3://bucket/a/b", s3)
+    for none_of_ours in (
+        {**another, "path": "relative"},
+        {**another, "path": "s3://elsewhere"},
+        {**another, "path": 7},
+        {**another, "more": ""},
+        {**s3, "bucket": ""},
+        {**here, "tiles": "tiles-../../elsewhere"},
+        {"type": "Folder", "path": str(tmp_path)},
+        "text",
+        None,
+    ):
+        assert ResultStore.of_sink(none_of_ours) is None
 
 
 def test_a_relative_folder_is_the_same_everywhere(
