@@ -162,11 +162,25 @@ class Bucket(Place):
     def writing(self, name: str) -> Iterator[IO[bytes]]:
         """As in `Place`."""
         client = self._client  # made here: boto3 can't make it in several threads at once
-        with tempfile.TemporaryFile() as file:
-            yield file
-            file.seek(0)
-            with self._told("written", name):
-                client.upload_fileobj(file, self._bucket, self._prefix + name)
+        try:
+            with tempfile.TemporaryFile() as file:
+                yield file
+                file.seek(0)
+                with self._told("written", name):
+                    client.upload_fileobj(file, self._bucket, self._prefix + name)
+        except OSError as err:
+            folder = tempfile.gettempdir()
+            raise OutputError(f"{name} cannot be made ready in {folder}: {err}") from err
+
+    def copy(self, name: str, bucket: str, key: str) -> None:
+        """Copies one file to elsewhere on S3.
+
+        Raises:
+            OutputError: It cannot be copied.
+        """
+        with self._told(f"copied to s3://{bucket}/{key}", name):
+            source = {"Bucket": self._bucket, "Key": self._prefix + name}
+            self._client.copy(source, bucket, key)
 
     def read(self, name: str, most: int | None = None) -> bytes:
         """As in `Place`."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
 import os
 import re
 import time
 import uuid
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import ray
 from ray.exceptions import NodeDiedError, RayError
@@ -19,17 +17,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..errors import OutputError
 from ..ray_runtime import cluster
-from .places import Folder, place
+from . import objects
+from .objects import DAMAGE, ChunkObject, Key, Line, Lines, packed, unpacked
+from .places import Bucket, Folder, place
 
 RESULTS = "results.geojson"
 JOB = "job.json"
 MAP = "map.png"
 NODE_SECONDS = 60.0
-MAX_OBJECT_BYTES = 64_000_000  # of a chunk's object, at most,
-MAX_UNPACKED_BYTES = 256_000_000  # and of what is in it; a larger one is not written, nor read
-PACKING = 1  # smaller objects take longer to pack than they save
-
-Key = tuple[int, int]
 
 
 class ResultStore:
@@ -118,18 +113,13 @@ class ResultStore:
         Raises:
             OutputError: It cannot be written, or is larger than what is read.
         """
-        if results:
-            keys = sorted(results)
-            name = f"{self._tiles}/{_name(keys)}"
-            data = b"".join(b"[%d, %d, %b]\n" % (*key, results[key]) for key in keys)
-            packed = gzip.compress(data, PACKING, mtime=0)
-            if len(data) > MAX_UNPACKED_BYTES or len(packed) > MAX_OBJECT_BYTES:
-                raise OutputError(
-                    f"{self.url}/{name} is not written: the features of {len(keys)} tiles have "
-                    f"{len(data)} bytes of JSON, {len(packed)} packed; at most "
-                    f"{MAX_UNPACKED_BYTES} and {MAX_OBJECT_BYTES} are read"
-                )
-            self.write(name, packed)
+        if not results:
+            return
+        try:
+            name, data = packed(results)
+        except ValueError as err:
+            raise OutputError(f"a chunk of {self.url} is not written: {err}") from err
+        self.write(f"{self._tiles}/{name}", data)
 
     # --- from the driver ---
 
@@ -185,7 +175,8 @@ class ResultStore:
 
         Of a tile that is in several objects, as when a chunk was run twice, the one with the
         fewest tiles counts, and of those the one of the least name: so the result is the same,
-        whatever befell the run. It holds a few chunks in memory, not all.
+        whatever befell the run. It holds some chunks in memory, up to so many bytes of them, and
+        no Feature that it does not write.
 
         Args:
             tiles: (region, tile) of those that succeeded, in order.
@@ -208,92 +199,55 @@ class ResultStore:
             for features in self._found(tiles):
                 for feature in features:
                     file.write(b",\n" if count else b"\n")
-                    file.write(json.dumps(feature).encode())
+                    file.write(feature.encode())
                     count += 1
             file.write(b"\n]}\n")
         return count
 
-    def _found(self, tiles: Iterable[Key]) -> Iterator[list[dict[str, Any]]]:
-        """Yields the Features of each tile."""
+    def copy(self, name: str, bucket: str, key: str) -> None:
+        """Copies one file, of an output on S3, to elsewhere on S3.
+
+        Raises:
+            OutputError: It cannot be copied.
+        """
+        if isinstance(self._place, Bucket):
+            self._place.copy(name, bucket, key)
+
+    def _found(self, tiles: Iterable[Key]) -> Iterator[Iterator[str]]:
+        """Yields the Features of each tile, as JSON."""
         # A chunk begins with its least tile: those that begin later have nothing to say of it.
-        objects = sorted(filter(None, map(_Object.of, self._place.names(self._tiles))))[::-1]
-        known: dict[Key, tuple[int, str, list[Any]]] = {}
+        ahead = sorted(filter(None, map(ChunkObject.of, self._place.names(self._tiles))))[::-1]
+        lines = Lines(self._read_chunk)
+        known: dict[Key, tuple[int, str]] = {}
         for key in tiles:
-            while objects and objects[-1].first <= key:
-                chunk = objects.pop()
-                for there, features in self._read_chunk(chunk):
-                    found = chunk.tiles, chunk.name, features
-                    if there >= key and (there not in known or found[:2] < known[there][:2]):
-                        known[there] = found
+            while ahead and ahead[-1].first <= key:
+                _, count, name = ahead.pop()
+                for there in lines.of(name):
+                    if there >= key:
+                        known[there] = min((count, name), known.get(there, (count, name)))
             if key not in known:
                 raise OutputError(
                     f"{self.url}/{self._tiles} has no result of region {key[0]}, tile {key[1]}, "
                     "which succeeded: it was removed, or the output is another one"
                 )
-            yield known.pop(key)[2]
+            _, name = known.pop(key)
+            yield self._features(name, lines.take(name, key))
 
-    def _read_chunk(self, chunk: _Object) -> Iterator[tuple[Key, list[Any]]]:
-        name = f"{self._tiles}/{chunk.name}"
-        data = self._place.read(name, MAX_OBJECT_BYTES + 1)
+    def _read_chunk(self, name: str) -> dict[Key, Line]:
+        data = self._place.read(f"{self._tiles}/{name}", objects.MAX_OBJECT_BYTES + 1)
+        with self._damage_told(name):
+            return unpacked(name, data)
+
+    def _features(self, name: str, line: Line) -> Iterator[str]:
+        with self._damage_told(name):
+            yield from line.features()
+
+    @contextmanager
+    def _damage_told(self, name: str) -> Iterator[None]:
         try:
-            entries = _entries(data)
-            if _name([(region, tile) for region, tile, _ in entries]) != chunk.name:
-                raise ValueError("its tiles are not those of its name")
-        except (ValueError, TypeError, RecursionError, zlib.error) as err:
-            raise OutputError(f"{self.url}/{name} is damaged: {err}") from err
-        for region, tile, features in entries:
-            yield (region, tile), features
-
-
-class _Object(NamedTuple):
-    """A chunk's object, as its name tells it."""
-
-    first: Key
-    tiles: int
-    name: str
-
-    @classmethod
-    def of(cls, name: str) -> _Object | None:
-        found = _NAME.fullmatch(name)
-        if found is None:
-            return None
-        region, tile, count = map(int, found.groups())
-        return cls((region, tile), count, name)
-
-
-_NAME = re.compile(r"(\d{5,9})-(\d{5,9})-(\d{1,9})-[0-9a-f]{12}\.jsonl\.gz")
-
-
-def _name(keys: Sequence[Key]) -> str:
-    """Returns the name of the object with these tiles, in order."""
-    region, tile = keys[0] if keys else (0, 0)
-    told = hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:12]
-    return f"{region:05}-{tile:05}-{len(keys)}-{told}.jsonl.gz"
-
-
-def _entries(data: bytes) -> list[tuple[int, int, list[Any]]]:
-    """Returns what is in a chunk's object; it is data from outside.
-
-    Raises:
-        ValueError, TypeError, RecursionError, zlib.error: It is none of ours.
-    """
-    if len(data) > MAX_OBJECT_BYTES:
-        raise ValueError(f"it has more than {MAX_OBJECT_BYTES} bytes")
-    unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # 16: gzip
-    lines = unpack.decompress(data, MAX_UNPACKED_BYTES + 1)
-    if len(lines) > MAX_UNPACKED_BYTES:
-        raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES} bytes")
-    if not unpack.eof or unpack.unused_data:
-        raise ValueError("its end is not where it should be")
-    entries = [json.loads(line, parse_constant=_no_number) for line in lines.splitlines()]
-    for _, _, features in entries:
-        if not isinstance(features, list) or not all(isinstance(one, dict) for one in features):
-            raise ValueError("a tile's features are none")
-    return entries
-
-
-def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
+            yield
+        except DAMAGE as err:
+            raise OutputError(f"{self.url}/{self._tiles}/{name} is damaged: {err}") from err
 
 
 def _see(store: ResultStore, token: str) -> str | None:

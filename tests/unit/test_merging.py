@@ -138,6 +138,8 @@ def written_by_hand(store: ResultStore, data: bytes) -> str:
             b"\xff",
             b"[0, 0, []]\n[0, 1, []]\n",
         ),
+        *(b"[0, 0, [{} ]]\n", b"[0, 0, [{},{}]]\n", b"[0, 0, [{}, ]]\n", b"[0, 0, [{}]\n]\n"),
+        *(b"[0, 0, [{}, {}}]\n", b"[0, 0, []] []]\n", b'[0, 0, [{"a": "\xc3\xa4"}]]\n'),
         *(b"[0, 0, {}]\n", b"[0, 0, [1]]\n", b'[0, 0, [{"a": NaN}]]\n', b"[0, 0, null]\n"),
     ],
     ids=str,
@@ -156,8 +158,11 @@ WHOLE = gzip.compress(b"[0, 0, []]\n")
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[0, 0, []]\n", WHOLE[:-1], WHOLE[:12], WHOLE + b"\0", WHOLE * 2, b"\0" + WHOLE],
-    ids=["empty", "not packed", "no end", "torn", "more", "two", "shifted"],
+    [
+        *(b"", b"[0, 0, []]\n", WHOLE[:-1], WHOLE[:12], WHOLE + b"\0", WHOLE * 2, b"\0" + WHOLE),
+        *(WHOLE.ljust(1024, b"\0"), WHOLE.ljust(5000, b"\0")),
+    ],
+    ids=["empty", "not packed", "no end", "torn", "more", "two", "shifted", "filled", "long"],
 )
 def test_an_object_that_is_none_of_ours_is_told(store: ResultStore, data: bytes) -> None:
     """What is torn or has more to it, too."""
@@ -172,13 +177,13 @@ def test_an_object_is_read_within_bounds(
     """Of its own size, and of what it unpacks to: a bomb is told, and not unpacked."""
     name = written_by_hand(store, gzip.compress(b"[0, 0, []]" + b" " * 10_000_000))
     assert store.merge([(0, 0)], "") == 0
-    monkeypatch.setattr("raytracker.pipeline.store.MAX_UNPACKED_BYTES", 100_000)
+    monkeypatch.setattr("raytracker.pipeline.objects.MAX_UNPACKED_BYTES", 100_000)
     tracemalloc.start()
     with pytest.raises(OutputError, match=f"{name} is damaged: it unpacks to more than 100000"):
         store.merge([(0, 0)], "")
     assert tracemalloc.get_traced_memory()[1] < 5_000_000
     store.write(name, os.urandom(10_000_000))
-    monkeypatch.setattr("raytracker.pipeline.store.MAX_OBJECT_BYTES", 1_000)
+    monkeypatch.setattr("raytracker.pipeline.objects.MAX_OBJECT_BYTES", 1_000)
     tracemalloc.reset_peak()
     with pytest.raises(OutputError, match=f"{name} is damaged: it has more than 1000 bytes"):
         store.merge([(0, 0)], "")
@@ -187,13 +192,32 @@ def test_an_object_is_read_within_bounds(
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize("kept", [0, 1_000_000_000])
+def test_chunks_are_merged_in_bounded_memory(
+    store: ResultStore, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """Far less than their Features as Python's objects; a chunk may be read again for that."""
+    monkeypatch.setattr("raytracker.pipeline.objects.KEPT_BYTES", kept)
+    found = encode_features([FEATURE] * 700)
+    for half in (0, 1):  # side by side: the order of the tiles goes from one to the other
+        store.write_chunk({(0, tile): found for tile in range(64) if tile // 8 % 2 == half})
+    whole = 64 * len(found)
+    tracemalloc.start()
+    assert store.merge([(0, tile) for tile in range(64)]) == 64 * 700
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    if not store.url.startswith("s3://"):
+        assert peak < (0.8 if kept == 0 else 1.2) * whole
+    assert len(collection(store)["features"]) == 64 * 700
+
+
 @pytest.mark.parametrize("limit", ["MAX_OBJECT_BYTES", "MAX_UNPACKED_BYTES"])
 def test_what_would_not_be_read_is_not_written(
     store: ResultStore, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     """A success whose results cannot be merged would be none."""
-    monkeypatch.setattr(f"raytracker.pipeline.store.{limit}", 100)
+    monkeypatch.setattr(f"raytracker.pipeline.objects.{limit}", 100)
     store.write_chunk({(0, 0): b"[]"})
-    with pytest.raises(OutputError, match=r"00000-00001-1-.* is not written: the features of 1 t"):
-        store.write_chunk({(0, 1): encode_features({**FEATURE, "id": os.urandom(200).hex()})})
+    with pytest.raises(OutputError, match=r"is not written: the features of 1 t"):
+        store.write_chunk({(0, 1): encode_features({**FEATURE, "title": os.urandom(200).hex()})})
     assert len(names(store)) == 1
