@@ -182,6 +182,10 @@ class OutputError(RaytrackerError):
     """Results cannot be written where they were asked for, or not from every node."""
 
 
+class NotMerged(OutputError):
+    """A job is done and counted, but its results are still in pieces; a resume only merges them."""
+
+
 # --- the command ---
 
 

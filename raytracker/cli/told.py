@@ -18,6 +18,7 @@ from ..errors import (
     InvalidImageId,
     InvalidLayout,
     LedgerError,
+    NotMerged,
     OutputError,
     RaytrackerError,
     ResumeMismatch,
@@ -140,7 +141,8 @@ def told() -> Iterator[None]:
         from .show import one_line
 
         typer.echo(f"raytracker: {one_line(in_options(err))}", err=True)
-        raise typer.Exit(2 if isinstance(err, BAD_USAGE) else 1) from err
+        is_bad_usage = isinstance(err, BAD_USAGE) and not isinstance(err, NotMerged)
+        raise typer.Exit(2 if is_bad_usage else 1) from err
     except ModuleNotFoundError as err:
         if (err.name or "raytracker").partition(".")[0] == "raytracker":
             raise  # a defect

@@ -99,8 +99,10 @@ class JobItem(DDBItem):
 
     @classmethod
     def from_image_request(cls, image_request: ImageRequest) -> JobItem:
-        """The item that a request asks for, as OSML fills it before it opens the image."""
-        options = image_request.get_feature_distillation_option()
+        """The item that a request asks for, as OSML fills it before it opens the image.
+
+        Its post-processing is left to who applies it: what an item says, has been done.
+        """
         return cls(
             image_id=image_request.image_id,
             job_id=image_request.job_id,
@@ -112,7 +114,6 @@ class JobItem(DDBItem):
             image_url=image_request.image_url,
             image_read_role=image_request.image_read_role,
             feature_properties=json.dumps(image_request.feature_properties),
-            feature_distillation_option=json.dumps(asdict(options[0])) if options else None,
             roi_wkt=image_request.roi.wkt if image_request.roi is not None else None,
         )
 

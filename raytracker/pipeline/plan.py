@@ -14,6 +14,7 @@ from ..image_request import ImageRequest
 from ..imagery import Grid, ImageInfo, Size, describe, plan
 from ..job_table import JobItem, JobTable, check_image_id, ledger_of
 from ..run import IfExists, patiently
+from .delivery import feature_properties, requested_output
 from .noted import Difference, arguments_of, differences, name_of, noted_in
 from .store import ResultStore
 from .work import Work
@@ -59,6 +60,7 @@ class Plan:
         grid: How it is cut.
         notes: What a later resume must agree with, JSON-able; the item keeps it.
         store: Where results go; None: nowhere.
+        properties: What each Feature's properties are updated with.
         is_begun: Whether a run has begun it, which is gone on with.
     """
 
@@ -66,6 +68,7 @@ class Plan:
     grid: Grid
     notes: Mapping[str, Any]
     store: ResultStore | None
+    properties: Mapping[str, Any]
     is_begun: bool
 
 
@@ -106,11 +109,15 @@ def plan_image(
         TableError, TableUnavailable: The table does not tell of a run before.
     """
     job = JobItem(image_id="", job_id=str(uuid.uuid4()), model_name=name_of(function))
+    requested: list[dict[str, Any]] = []
     if isinstance(image, ImageRequest):
         job = JobItem.from_image_request(image)
         image_id = image.image_id if image_id is None else image_id
         cut = _requested(cut, image)
         image_read_role = image_read_role or image.image_read_role
+        if output is None and if_exists != "resume":
+            output = requested_output(image)
+            requested = [] if output is None else image.outputs
         image = image.image_url
     before = None
     if if_exists == "resume":
@@ -134,8 +141,9 @@ def plan_image(
         notes = begun_with
     job = _filled(job, info.url if image_id is None else image_id, info, grid)
     if store is not None:
-        job = replace(job, outputs=json.dumps([store.sink]))
-    return Plan(job, grid, notes, store, before is not None)
+        job = replace(job, outputs=json.dumps([*requested, store.sink]))
+    properties = feature_properties(job if before is None else before)
+    return Plan(job, grid, notes, store, properties, before is not None)
 
 
 def check_agrees(before: JobItem, found: Sequence[Difference]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,14 +20,13 @@ from ..progress import Progress
 from ..ray_runtime import check_connected
 from ..run import IfExists, job_table
 from ..tracker import ImageTracker
+from .delivery import deliver
 from .plan import Cut, plan_image
-from .store import JOB
 from .work import Work
 from .worker import Worker
 from .workers import Workers, workers_of
 
 PROGRESS_SECONDS = 0.2
-PIXEL_COORDINATES = "pixels (column, row)"
 
 
 def process_image(
@@ -66,9 +64,9 @@ def process_image(
     Args:
         image: A local path that every node sees, `s3://bucket/key`, or a request; a request brings
             its own image_id, tile size and overlap (pixels), ROI (longitude and latitude) and
-            role, which the arguments override. Its own `outputs` are noted in the job item; where
-            results go is `output`. For a resume also the image_id: a resume takes from the job item
-            what is not given (image, cut, role, output), and must be given no other.
+            role, which the arguments override, and properties for each Feature. For a resume also
+            the image_id: a resume takes from the job item what is not given (image, cut, role,
+            output), and must be given no other.
         function: Called as `function(pixels, tile)` with an array of (bands, rows, columns) and
             the `Tile` that says where it lies. It returns GeoJSON Features (`tile.feature` makes
             them), a FeatureCollection, or None. Ray must be able to pickle it. Or a model: a class,
@@ -98,7 +96,8 @@ def process_image(
             the Features of all tiles that succeeded, `job.json`, the job item, and a folder with
             each tile's Features, which a resume needs. Take another one for each image; what a run
             before left there is moved into a folder `before-TIME` when another one begins. None:
-            what the function returns is dropped.
+            the folder JOB_ID in the S3 output of a request, and JOB_ID.geojson beside it, if it
+            names one; else what the function returns is dropped.
         if_exists: What to do when the image is in the table: "error" refuses, "resume" runs the
             tiles that are still pending, "restart" begins again.
         redrive: Whether a resume also runs the tiles that failed; a success replaces the error.
@@ -121,6 +120,8 @@ def process_image(
             the image.
         OutputError: The output cannot be written, or not from every node; or a resume is given
             another than the run began with.
+        NotMerged: The job is done and counted, but not all of the output could be written; the
+            same call with `if_exists="resume"` runs no tile again, and only does that.
         ResumeMismatch: A resume is given something else than the run began with.
         ImageInUse: Another process runs the image, and lives.
         InvalidFunction: The function is none, or does not return a result for each of a batch.
@@ -172,7 +173,8 @@ def process_image(
         with ExitStack() as stack:
             if workers is not None and workers is not function:
                 stack.enter_context(workers)
-            worker = Worker(grid, TimeLimit(work.timeout), store, batch_size)
+            limit = TimeLimit(work.timeout)
+            worker = Worker(grid, limit, store, batch_size, planned.properties)
             results = tracker.map_chunks(
                 worker if workers else partial(worker, cast("Callable[..., Any]", function)),
                 workers=None if workers is None else workers.pool,
@@ -187,9 +189,7 @@ def process_image(
             _consume(results, tracker, on_progress)
         ended = tracker.wait()
         if store is not None:
-            coordinates = PIXEL_COORDINATES if grid.info.crs is None else None
-            store.merge(_succeeded(tracker, grid), coordinates)
-            store.write(JOB, json.dumps(ended.to_dict(), indent=2).encode() + b"\n")
+            deliver(store, ended, grid.info, _succeeded(tracker, grid))
         if on_progress is not None:
             on_progress(tracker.progress())
     return ended

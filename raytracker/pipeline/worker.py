@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,12 +37,14 @@ class Worker:
         limit: How long a tile may take.
         store: Where results are put; None: nowhere.
         batch_size: How many tiles a call is given, at most; None: one, not as a batch.
+        properties: What each Feature's properties are updated with.
     """
 
     grid: Grid
     limit: TimeLimit
     store: ResultStore | None
     batch_size: int | None = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, function: Callable[..., Any], keys: Sequence[Key]) -> Worked:
         """Works through a chunk; returns the reason of each tile that failed.
@@ -57,7 +59,7 @@ class Worker:
             Exception: It failed as a whole: the image cannot be read, or the output not written.
         """
         call = Call(function, self.limit, is_batch=self.batch_size is not None)
-        outcomes = Outcomes(keep=self.store is not None)
+        outcomes = Outcomes(keep=self.store is not None, properties=self.properties)
         with plain_environment():  # what the function does with rasterio takes less time
             for entries in self._batches(read_ahead(self.grid, keys), outcomes):
                 for entry, result in zip(entries, call.results(entries), strict=True):
@@ -85,16 +87,18 @@ class Outcomes:
 
     Args:
         keep: Whether results are wanted; they are checked in any case.
+        properties: What each Feature's properties are updated with.
 
     Attributes:
         reasons: Why tiles failed, by (region, tile).
         results: What was found in the others, as `features.encode_features` makes it.
     """
 
-    def __init__(self, *, keep: bool) -> None:
+    def __init__(self, *, keep: bool, properties: Mapping[str, Any]) -> None:
         self.reasons: dict[Key, str] = {}
         self.results: dict[Key, bytes] = {}
         self._keep = keep
+        self._properties = properties
 
     def add(self, tile: Tile, result: Any) -> None:
         """Takes a tile's result, or the exception in its place."""
@@ -103,7 +107,7 @@ class Outcomes:
             if isinstance(result, Exception):
                 raise result
             if result is not None or self._keep:
-                encoded = encode_features(result, tile)
+                encoded = encode_features(result, tile, self._properties)
                 if self._keep:
                     self.results[key] = encoded
         except Exception as err:  # whatever it is, it is this tile's

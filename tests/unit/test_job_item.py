@@ -208,7 +208,6 @@ def test_from_image_request() -> None:
         "tile_overlap": "(32, 32)",
         "outputs": '[{"type": "S3", "bucket": "b", "prefix": "p"}]',
         "feature_properties": '[{"sensor": "x"}]',
-        "feature_distillation_option": '{"algorithm_type": "NMS", "iou_threshold": 0.75}',
         "roi_wkt": "POINT (1 2)",
     }
 

@@ -1,0 +1,99 @@
+"""What a request asks of the results, and what becomes of them when the job is done."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from ..errors import NotMerged, OutputError
+from ..image_request import ImageRequest, SinkType
+from ..imagery import ImageInfo
+from ..job_table import JobItem
+from .store import RESULTS, ResultStore
+
+PIXEL_COORDINATES = "pixels (column, row)"
+
+logger = logging.getLogger(__name__)
+
+
+def deliver(
+    store: ResultStore, job: JobItem, info: ImageInfo, tiles: Iterable[tuple[int, int]]
+) -> None:
+    """Merges the results of a job that has ended, and puts them where a request wants them.
+
+    Args:
+        store: Where the results of its tiles are.
+        job: Its item.
+        info: Its image.
+        tiles: (region, tile) of those that succeeded, in order.
+
+    Raises:
+        NotMerged: Something cannot be written, or is not there.
+    """
+    try:
+        store.merge(tiles, PIXEL_COORDINATES if info.crs is None else None)
+        store.write("job.json", json.dumps(job.to_dict(), indent=2).encode() + b"\n")
+        for bucket, prefix in _buckets(json.loads(job.outputs or "[]")):
+            store.copy(RESULTS, bucket, "/".join(filter(None, (prefix, f"{_file(job)}.geojson"))))
+    except OutputError as err:
+        raise NotMerged(
+            f"image {job.image_id!r} is done, {job.status}, and counted; its results are in "
+            f"{store.url}, but {err}: make room, or mend what else is wrong, and resume with the "
+            'same output (--resume, if_exists="resume"), which runs no tile again and only merges'
+        ) from err
+
+
+def requested_output(request: ImageRequest) -> str | None:
+    """Returns the folder in the first S3 output of a request; None: it names none.
+
+    Jobs have a folder each: requests often name one prefix for all of them.
+
+    Raises:
+        OutputError: That output is malformed.
+    """
+    for sink in request.outputs:
+        if sink.get("type") != SinkType.S3.value:
+            logger.warning("results do not go to %s: only to S3", sink.get("type"))
+        elif sink.get("role"):
+            logger.warning("results go to %s without the role %s", sink, sink["role"])
+    for bucket, prefix in _buckets(request.outputs):
+        return "/".join(filter(None, (f"s3://{bucket}", prefix, _file(request))))
+    return None
+
+
+def feature_properties(job: JobItem) -> dict[str, Any]:
+    """Returns what each Feature's properties are updated with, as the job's request says.
+
+    Raises:
+        OutputError: That is no JSON list of objects.
+    """
+    merged: dict[str, Any] = {}
+    try:
+        for properties in json.loads(job.feature_properties or "[]"):
+            merged.update(properties)
+    except (ValueError, TypeError, RecursionError) as err:  # an item may hold anything
+        raise OutputError(
+            f"the feature_properties of image {job.image_id!r} are none: "
+            f"{job.feature_properties!r:.60}"
+        ) from err
+    return merged
+
+
+def _buckets(sinks: Any) -> list[tuple[str, str]]:
+    """Returns the bucket and the prefix of S3 outputs that a request names, not of our own."""
+    found = []
+    for sink in sinks:
+        is_theirs = isinstance(sink, dict) and "tiles" not in sink
+        if is_theirs and sink.get("type") == SinkType.S3.value:
+            bucket, prefix = sink.get("bucket"), sink.get("prefix") or ""
+            if not (isinstance(bucket, str) and bucket and isinstance(prefix, str)):
+                raise OutputError(f"the output {sink} of the request names no bucket")
+            found.append((bucket, prefix.strip("/")))
+    return found
+
+
+def _file(job: JobItem | ImageRequest) -> str:
+    """Returns the name of a job's results, as OSML has it: its id, after the last slash."""
+    return str(job.job_id).rsplit("/", 1)[-1]

@@ -1,0 +1,123 @@
+"""What becomes of a job's results when it is done: merged, and where a request wants them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from raytracker import ImageRequest, JobItem, JobTable, Work
+from raytracker.errors import NotMerged
+from raytracker.imagery import Tile
+from raytracker.local import EmbeddedDynamoDB
+from tests.support.scenes import BAHAMAS, outline, results
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def _never(*_: Any) -> None:
+    raise AssertionError("no tile may run again")
+
+
+def test_a_full_disk_at_the_merge(
+    run: Callable[..., JobItem],
+    job_table: JobTable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The job is done, and that is said; a resume with room on the disk only merges."""
+    replace = Path.replace
+
+    def full(path: Path, target: Path) -> Path:
+        if target.name == "results.geojson":
+            raise OSError(28, "No space left on device")
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)  # in this process: tiles are written by others
+        told = r"is done, SUCCESS, and counted; .*No space left on device: make room.*--resume"
+        with pytest.raises(NotMerged, match=told):
+            run(outline)
+    assert job_table.get_image_request(str(BAHAMAS)).status == "SUCCESS"
+    assert not (tmp_path / "out" / "results.geojson").exists()
+    assert run(_never, if_exists="resume").status == "SUCCESS"
+    assert len(results(tmp_path)["features"]) == 12
+    assert (tmp_path / "out" / "job.json").exists()
+
+
+def test_a_request_says_where_its_results_go(
+    run: Callable[..., JobItem], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As OSML names them, beside ours; its properties are in each Feature; no NMS is claimed."""
+    request = ImageRequest.from_external_message(
+        {
+            "jobId": "jobs/job-7",
+            "imageUrls": [str(BAHAMAS)],
+            "imageProcessor": {"name": "clouds"},
+            "imageProcessorTileSize": 256,
+            "imageProcessorTileOverlap": 0,
+            "outputs": [
+                {"type": "Kinesis", "stream": "s"},
+                {"type": "S3", "bucket": "results", "prefix": "some/prefix/"},
+            ],
+            "featureProperties": [{"sensor": "a", "place": "theirs"}, {"sensor": "b"}],
+            "postProcessing": [
+                {"step": "FEATURE_DISTILLATION", "algorithm": {"algorithmType": "NMS"}}
+            ],
+        }
+    )
+    with EmbeddedDynamoDB() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint_url)
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="results")
+        work = Work(runtime_env={"env_vars": {"AWS_ENDPOINT_URL_S3": server.endpoint_url}})
+
+        def read(key: str) -> Any:
+            return json.loads(
+                s3.get_object(Bucket="results", Key=f"some/prefix/{key}")["Body"].read()
+            )
+
+        job = run(outline, request, tile_size=None, output=None, work=work)
+        assert job.status == "SUCCESS"
+        assert job.feature_distillation_option is None
+        *theirs, ours = json.loads(job.outputs or "")
+        assert theirs == request.outputs
+        assert ours.items() >= {"type": "S3", "prefix": "some/prefix/job-7"}.items()
+        found = read("job-7.geojson")
+        assert len(found["features"]) == 12
+        for number, feature in enumerate(found["features"]):
+            assert feature["properties"]["sensor"] == "b"
+            assert feature["properties"]["place"] == "theirs"
+            assert len(feature["properties"]["key"]) == 2, number
+        assert read("job-7/results.geojson") == found
+        assert read("job-7/job.json") == job.to_dict()
+        assert "results do not go to Kinesis" in caplog.text
+
+        s3.delete_object(Bucket="results", Key="some/prefix/job-7.geojson")
+        arguments = {"tile_size": None, "output": None, "work": work, "if_exists": "resume"}
+        assert run(_never, request, **arguments).status == "SUCCESS"
+        assert read("job-7.geojson") == found
+
+
+def test_an_output_that_is_given_goes_first(run: Callable[..., JobItem], tmp_path: Path) -> None:
+    """What a request names is for who gives none."""
+    request = ImageRequest(
+        job_id="job",
+        image_id="job:image",
+        image_url=os.fspath(BAHAMAS),
+        tile_size=(512, 512),
+        tile_overlap=(0, 0),
+        outputs=[{"type": "S3", "bucket": "nowhere", "prefix": "p"}],
+    )
+
+    def nothing(_: Any, tile: Tile) -> None: ...
+
+    job = run(nothing, request)
+    [sink] = json.loads(job.outputs or "")
+    assert sink["path"] == str(tmp_path / "out")
+    assert results(tmp_path)["features"] == []
