@@ -109,19 +109,20 @@ def plan_image(
         TableError, TableUnavailable: The table does not tell of a run before.
     """
     job = JobItem(image_id="", job_id=str(uuid.uuid4()), model_name=name_of(function))
-    requested: list[dict[str, Any]] = []
+    request = image if isinstance(image, ImageRequest) else None
     if isinstance(image, ImageRequest):
         job = JobItem.from_image_request(image)
         image_id = image.image_id if image_id is None else image_id
         cut = _requested(cut, image)
         image_read_role = image_read_role or image.image_read_role
-        if output is None and if_exists != "resume":
-            output = requested_output(image)
-            requested = [] if output is None else image.outputs
         image = image.image_url
     before = None
     if if_exists == "resume":
         before = _begun(table, [image_id] if image_id is not None else _ids(image))
+    requested: list[dict[str, Any]] = []
+    if before is None and request is not None and output is None:
+        output = requested_output(request)
+        requested = [] if output is None else request.outputs
     if before is not None:
         image, job = _image_of(before, image), replace(job, image_id=before.image_id)
         image_id = before.image_id
