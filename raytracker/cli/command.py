@@ -119,12 +119,16 @@ def run(
     ] = None,
     roi: Annotated[
         str | None,
-        typer.Option(metavar="WKT", help="Only the tiles in this POLYGON or MULTIPOLYGON."),
+        typer.Option(
+            metavar="WKT|FILE",
+            help="Only the tiles in this POLYGON or MULTIPOLYGON: WKT, or a file of it or GeoJSON.",
+        ),
     ] = None,
     roi_crs: Annotated[
         RoiCrs | None,
         typer.Option(
-            help="What it is in: the image's CRS, or longitude and latitude.", show_default="image"
+            help="What it is in: the image's CRS, or longitude and latitude.",
+            show_default="image; of GeoJSON, lonlat",
         ),
     ] = None,
     edges: Annotated[
@@ -251,8 +255,7 @@ def run(
             "tile_size": tile_size and size_of("--tile-size", tile_size),
             "tile_overlap": tile_overlap and size_of("--tile-overlap", tile_overlap),
             "region_size": region_size and size_of("--region-size", region_size),
-            "roi": roi,
-            "roi_crs": roi_crs and roi_crs.value,
+            **_area(roi, roi_crs),
             "edges": edges and edges.value,
             "bands": None if bands is None else bands_of(bands),
             "skip_empty": skip_empty,
@@ -294,6 +297,14 @@ def run(
             embedded=embedded,
         )
     raise typer.Exit(code)
+
+
+def _area(roi: str | None, roi_crs: RoiCrs | None) -> dict[str, str | None]:
+    from .roi import roi_of
+
+    given = None if roi_crs is None else roi_crs.value
+    found, crs = (None, given) if roi is None else roi_of(roi, given)
+    return {"roi": found, "roi_crs": crs}
 
 
 @app.command(epilog=STATUS_EPILOG)

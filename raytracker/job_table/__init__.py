@@ -1,5 +1,6 @@
 """The job table: its items, OSML's methods, and the four writes of a run."""
 
+from .cut import cut_of, with_cut
 from .item import JobItem
 from .ledger_text import text_bytes
 from .life import ALIVE_SECONDS, SIGN_SECONDS, Starter, alive_until, is_alive
@@ -22,6 +23,8 @@ __all__ = [
     "is_alive",
     "text_bytes",
     "check_size",
+    "cut_of",
+    "with_cut",
     "JobTable",
     "check_image_id",
 ]

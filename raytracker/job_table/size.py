@@ -44,19 +44,36 @@ def check_size(
         cure: What to do.
 
     Raises:
-        InvalidLayout: It could; the text says how many tiles would fit.
+        InvalidLayout: It could; the text says how many tiles would fit, or what else fills it.
     """
     others = {name: value for name, value in attributes.items() if name not in _THE_RUNS}
     errors = MAX_REASONS * (MAX_REASON_BYTES + _REASON_OVERHEAD)
     room = MAX_ITEM_BYTES - _bytes_of(others) - _RUN_BYTES - errors
     needed = text_bytes(Ledger.max_encoded_bytes(layout))
     if needed > room:
+        _check_others(attributes["image_id"], others, needed)
         fits = max(0, (bytes_in(room) - len(layout.encode()) - 64) * 4)
         raise InvalidLayout(
             f"image {attributes['image_id']!r}: {layout.tile_count} tiles in "
             f"{layout.region_count} regions need {needed} bytes of ledger; an item of DynamoDB has "
             f"room for {room}, about {fits} tiles: {cure}"
         )
+
+
+def _check_others(image_id: str, others: Mapping[str, Any], needed: int) -> None:
+    """Refuses an item that is filled by something else than its ledger, and names that."""
+    size, name = max((_bytes_of(value), name) for name, value in others.items())
+    if size < needed:
+        return
+    what = f"its {name} has {size} bytes"
+    cure = "shorten it"
+    if name == "roi_wkt":
+        what = f"its ROI (roi_wkt) has {others[name].count(',') + 1} vertices in {size} bytes"
+        cure = "simplify the ROI, or cut it in several"
+    raise InvalidLayout(
+        f"image {image_id!r}: {what}; an item of DynamoDB has room for {MAX_ITEM_BYTES} in all, "
+        f"of which its tiles need {needed}: {cure}"
+    )
 
 
 def _bytes_of(value: Any) -> int:

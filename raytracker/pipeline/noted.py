@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..job_table import JobItem
+from ..job_table import JobItem, cut_of
 from .work import Work
 from .workers import Workers
 
@@ -67,11 +67,8 @@ def _plain(value: Any) -> Any:
 
 def noted_in(before: JobItem | None) -> dict[str, Any]:
     """Returns what an item notes; {} where that is nothing of ours."""
-    try:
-        noted = json.loads((before and before.tracker_grid) or "{}")
-    except (ValueError, RecursionError):  # what somebody else wrote
-        return {}
-    return noted if isinstance(noted, dict) and "tile_size" in noted else {}
+    noted = None if before is None else cut_of(before)
+    return noted if noted is not None and "tile_size" in noted else {}
 
 
 def differences(

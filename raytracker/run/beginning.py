@@ -14,7 +14,16 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from ..actor import Pool, Spec
 from ..errors import ImageExists, JobVanished, ResumeMismatch, TableUnavailable
 from ..image_request import ImageRequest
-from ..job_table import KEEP_SECONDS, JobItem, JobTable, Starter, check_image_id, ledger_of
+from ..job_table import (
+    KEEP_SECONDS,
+    JobItem,
+    JobTable,
+    Starter,
+    check_image_id,
+    cut_of,
+    ledger_of,
+    with_cut,
+)
 from ..ledger import Layout
 from ..ray_runtime import check_connected, job_name
 from .taking import once_free
@@ -118,8 +127,7 @@ def begin(
     check_image_id(job.image_id)
     layout = Layout.of(regions)
     job = replace(
-        job,
-        tracker_grid=None if grid is None else json.dumps(grid, sort_keys=True),
+        with_cut(job, grid),
         tracker_pool=how.pool_text,
         tracker_ends=None if how.ends else False,
         tracker_started_by=Starter.this(job_name()).to_text(),
@@ -134,10 +142,10 @@ def begin(
         if _is_written(found, run):
             return
         if goes_on and found is not None and found.tracker_run:
-            _check_same(found, layout, job.tracker_grid)  # before it is waited for
+            _check_same(found, layout, job)  # before it is waited for
         before = found = None if found is None else _once_free(found, table, how)
         if goes_on and found is not None and found.tracker_run:
-            _check_same(found, layout, job.tracker_grid)
+            _check_same(found, layout, job)
             _resume(found, run, table, how, redrive=redrive)
             return
         try:
@@ -235,11 +243,11 @@ def _is_written(found: JobItem | None, run: str) -> bool:
     return found is not None and found.tracker_run == run
 
 
-def _check_same(found: JobItem, layout: Layout, grid: str | None) -> None:
+def _check_same(found: JobItem, layout: Layout, job: JobItem) -> None:
     known = ledger_of(found).layout
     theirs, ours = str(known), str(layout)
-    if (found.tracker_grid or None) != grid:
-        their_cut, our_cut = _differences(found.tracker_grid, grid)
+    if (found.tracker_grid or None) != job.tracker_grid and cut_of(found) != cut_of(job):
+        their_cut, our_cut = _differences(found.tracker_grid, job.tracker_grid)
         theirs, ours = f"{theirs} cut with {their_cut}", f"{ours} cut with {our_cut}"
     elif known == layout:
         return
