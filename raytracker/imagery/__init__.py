@@ -8,7 +8,7 @@ from .grid import Grid, Size, plan
 from .image import describe, read
 from .info import ImageInfo, plain_environment
 from .order import order
-from .reading import kept_open
+from .reading import check_unchanged, kept_open
 from .tile import Halo, OsmlBounds, Placed, Tile, from_osml, to_osml
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Placed",
     "Size",
     "Tile",
+    "check_unchanged",
     "describe",
     "from_osml",
     "kept_open",

@@ -15,6 +15,7 @@ from rasterio.windows import Window
 
 from ..errors import InvalidImage
 from .complete import check_complete
+from .fingerprint import fingerprint
 from .hearing import listening
 from .info import (
     GDAL_ERRORS,
@@ -27,7 +28,7 @@ from .info import (
     numpy_dtype,
 )
 from .names import absolute
-from .opening import environment, open_image
+from .opening import environment, head_object, open_image
 from .reading import read_window
 from .sphere import wrapped
 from .tile import Tile
@@ -76,6 +77,7 @@ def _described(source: Any, url: str, role: str | None) -> ImageInfo:
         nodatavals=nodatavals if len(set(map(str, nodatavals))) > 1 else (),
         masked=any(MaskFlags.all_valid not in flags for flags in source.mask_flag_enums),
         role=role,
+        fingerprint=fingerprint(source, head_object(role)),
     )
     return replace(info, extents=_extents(info))
 

@@ -60,6 +60,7 @@ class ImageInfo:
         dtypes: The numpy type of each band; empty: all are of `dtype`.
         nodatavals: The value of pixels without data of each band; empty: all have `nodata`.
         role: The ARN of the role that is assumed to read the image, if any.
+        fingerprint: What the image's bytes are known by, on every node; None: by nothing.
         opened: Tells one look at the image from another: what is at a URL may change.
     """
 
@@ -76,6 +77,7 @@ class ImageInfo:
     dtypes: tuple[str, ...] = ()
     nodatavals: tuple[float | None, ...] = ()
     role: str | None = None
+    fingerprint: str | None = None
     opened: str = field(default_factory=lambda: uuid.uuid4().hex, repr=False, compare=False)
 
     @property

@@ -90,6 +90,12 @@ def is_in_s3(url: str) -> bool:
     return _S3.search(gdal_name(url)) is not None
 
 
+def in_bucket(name: str) -> tuple[str, str] | None:
+    """Returns the bucket and key of an object in S3, as GDAL names it; None: it is none."""
+    found = re.fullmatch(r"/vsis3(?:_streaming)?/([^/]+)/(.+)", name, re.DOTALL)
+    return None if found is None else (found[1], found[2])
+
+
 def _check_text(text: str) -> None:
     if not text or "\0" in text:
         raise InvalidImage(f"{text!r} names no image: give a path, or s3://bucket/key")

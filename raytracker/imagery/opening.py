@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import warnings
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -75,7 +76,7 @@ def _s3_session(url: str, role: str | None) -> AWSSession:
     if role is None:
         return AWSSession(_session())
     try:
-        return _assume(role).session
+        return AWSSession(_assume(role).session)
     except (BotoCoreError, ClientError) as err:
         raise InvalidImage(f"{url}: the role {role} cannot be assumed: {err}") from err
 
@@ -86,10 +87,25 @@ def _session() -> boto3.Session:
     return boto3.Session()
 
 
+def head_object(role: str | None) -> Callable[[str, str], Any]:
+    """Returns what asks S3 for the head of an object, by bucket and key; it asks nothing yet."""
+
+    def head(bucket: str, key: str) -> Any:
+        session = _session() if role is None else _assume(role).session
+        return _client(session).head_object(Bucket=bucket, Key=key)
+
+    return head
+
+
+@functools.lru_cache(maxsize=8)
+def _client(session: boto3.Session) -> Any:
+    return session.client("s3")
+
+
 class _Assumed(NamedTuple):
     """A role that this process has assumed."""
 
-    session: AWSSession
+    session: boto3.Session
     expires: datetime
 
 
@@ -104,7 +120,7 @@ def _assume(role: str) -> _Assumed:
         sts = boto3.client("sts")
         answer = sts.assume_role(RoleArn=role, RoleSessionName="raytracker")
         credentials = answer["Credentials"]
-        session = AWSSession(
+        session = boto3.Session(
             aws_access_key_id=credentials["AccessKeyId"],
             aws_secret_access_key=credentials["SecretAccessKey"],
             aws_session_token=credentials["SessionToken"],

@@ -14,9 +14,10 @@ from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from ..errors import InvalidImage
+from .fingerprint import Stamp, fingerprint, stamp
 from .hearing import listening
 from .info import GDAL_ERRORS, ImageInfo, cause, dtype_of
-from .opening import environment, open_image
+from .opening import environment, head_object, open_image
 
 
 def read_window(
@@ -86,6 +87,16 @@ def kept_open(image: ImageInfo, role: str | None = None) -> Iterator[None]:
             _kept.inside = before
 
 
+def check_unchanged(image: ImageInfo, role: str | None = None) -> None:
+    """Does nothing where an image is as it was when this thread began to read it.
+
+    Raises:
+        InvalidImage: Another one is in its place, or it was written to: what was read of it may be
+            of either.
+    """
+    _kept.check(image, role)
+
+
 @contextmanager
 def _opened(image: ImageInfo, window: Window, role: str | None) -> Iterator[Any]:
     with ExitStack() as stack:
@@ -94,7 +105,7 @@ def _opened(image: ImageInfo, window: Window, role: str | None) -> Iterator[Any]
             stack.enter_context(kept_open(image, role))
             inside = _kept.inside
         assert inside is not None
-        source = _kept.open(image, inside[1])
+        source = _kept.open(image, inside[1], role)
         try:
             with listening() as said:
                 yield source
@@ -115,8 +126,9 @@ class _Kept(threading.local):
     inside: tuple[Any, Mapping[str, str]] | None = None  # a block of `kept_open`, its credentials
     _key: Any = None
     _source: Any = None
+    _stamp: Stamp = ()
 
-    def open(self, image: ImageInfo, credentials: Mapping[str, str]) -> Any:
+    def open(self, image: ImageInfo, credentials: Mapping[str, str], role: str | None) -> Any:
         # What is open was opened with credentials that end.
         key = image.opened, credentials
         if key != self._key:
@@ -127,8 +139,23 @@ class _Kept(threading.local):
                     f"{image.url} is {source.width} x {source.height} pixels now, and was "
                     f"{image.width} x {image.height} when it was planned: start it again"
                 )
-            self._key, self._source = key, source
+            head = head_object(role or image.role)
+            found = stamp(source, head), fingerprint(source, head)
+            if image.fingerprint is not None and found[1] != image.fingerprint:
+                source.close()
+                raise InvalidImage(
+                    f"{image.url} is another image than when it was planned ({found[1]}; it was "
+                    f"{image.fingerprint}): put that back, or start it again"
+                )
+            self._key, self._source, self._stamp = key, source, found[0]
         return self._source
+
+    def check(self, image: ImageInfo, role: str | None) -> None:
+        if self._source is None or self._key[0] != image.opened:
+            return
+        if stamp(self._source, head_object(role or image.role)) != self._stamp:
+            self.close()
+            raise InvalidImage(f"{image.url} was replaced, or written to, while it was read")
 
     def close(self) -> None:
         if self._source is not None:

@@ -8,11 +8,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..imagery import ImageInfo
 from ..job_table import JobItem, cut_of
 from .work import Work
 from .workers import Workers
 
 _OF_FUNCTION = ("function", "arguments")
+_OF_IMAGE = ("size", "bytes", "crs", "transform", "dtype", "band_count")
+_LONGEST = 100  # characters of a CRS in an item; a longer one is hashed
 _DIGITS = 8  # enough to see a difference, too few to find an argument by trying
 
 
@@ -20,7 +23,7 @@ class Difference(NamedTuple):
     """Something that a resume would do otherwise than the run before.
 
     Attributes:
-        name: The option, as `process_image` calls it.
+        name: The option, as `process_image` calls it; or what is known of the image.
         theirs: What the run began with.
         ours: What the resume is given.
     """
@@ -30,9 +33,28 @@ class Difference(NamedTuple):
     ours: Any
 
     @property
+    def is_of_image(self) -> bool:
+        """Whether it is another image."""
+        return self.name in _OF_IMAGE
+
+    @property
     def is_of_function(self) -> bool:
         """Whether it is another function, or a model made otherwise."""
         return self.name in _OF_FUNCTION
+
+
+def known_of(info: ImageInfo) -> dict[str, Any]:
+    """Returns what tells an image from another one, JSON-able."""
+    crs = info.crs
+    if crs is not None and len(crs) > _LONGEST:
+        crs = f"sha256 {hashlib.sha256(crs.encode()).hexdigest()[:16]}"
+    return {
+        "bytes": info.fingerprint,
+        "crs": crs,
+        "transform": None if info.transform is None else list(info.transform),
+        "dtype": info.dtype,
+        "band_count": info.bands,
+    }
 
 
 def name_of(function: Any) -> str:

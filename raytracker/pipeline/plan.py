@@ -15,7 +15,7 @@ from ..imagery import Grid, ImageInfo, Size, describe, plan
 from ..job_table import JobItem, JobTable, check_image_id, ledger_of
 from ..run import IfExists, patiently
 from .delivery import feature_properties, requested_output
-from .noted import Difference, arguments_of, differences, name_of, noted_in
+from .noted import Difference, arguments_of, differences, known_of, name_of, noted_in
 from .store import ResultStore
 from .work import Work
 from .workers import Workers
@@ -133,6 +133,7 @@ def plan_image(
     given_work = function.work if isinstance(function, Workers) else work or Work()
     notes = {
         **grid.to_dict(),
+        **known_of(info),
         "function": name_of(function),
         "arguments": arguments_of(given_work),
     }
@@ -153,6 +154,13 @@ def check_agrees(before: JobItem, found: Sequence[Difference]) -> None:
     Raises:
         ResumeMismatch: There are some; it names them.
     """
+    of_image = [each for each in found if each.is_of_image]
+    if of_image:
+        told = "; ".join(f"{each.name} {each.theirs}, now {each.ours}" for each in of_image)
+        raise ResumeMismatch(
+            f"image {before.image_id!r} is another one than the run began with ({told}): put that "
+            'back, or begin again with if_exists="restart"'
+        )
     if found:
         theirs = ", ".join(f"{each.name}={each.theirs!r}" for each in found)
         ours = ", ".join(f"{each.name}={each.ours!r}" for each in found)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import InvalidFunction
-from ..imagery import Grid, Tile, kept_open, plain_environment, read
+from ..errors import InvalidFunction, InvalidImage
+from ..imagery import Grid, Tile, check_unchanged, kept_open, plain_environment, read
 from ..ledger import reason_of
 from ..mapping import ProcessSpoiled, TimeLimit, Worked
 from .features import encode_features
@@ -220,7 +220,7 @@ def read_ahead(grid: Grid, keys: Sequence[Key]) -> Iterator[Entry]:
         InvalidImage: The image's role cannot be assumed.
     """
     if len(keys) == 1:
-        yield Entry.of(grid, keys[0])
+        yield from _unchanged(grid, [Entry.of(grid, keys[0])])
         return
     ahead = _Ahead()
     done = _reader().submit(ahead.fill, grid, keys)
@@ -230,6 +230,15 @@ def read_ahead(grid: Grid, keys: Sequence[Key]) -> Iterator[Entry]:
     finally:
         ahead.stop()
     done.result()
+
+
+def _unchanged(grid: Grid, group: list[Entry]) -> list[Entry]:
+    """Returns tiles just read; as errors where the image was replaced meanwhile."""
+    try:
+        check_unchanged(grid.info)
+    except InvalidImage as err:
+        return [entry._replace(pixels=None, error=err) for entry in group]
+    return group
 
 
 class _Ahead:
@@ -253,9 +262,9 @@ class _Ahead:
                     group.append(entry)
                     size += 0 if entry.pixels is None else entry.pixels.nbytes
                     if size >= GROUP_BYTES:
-                        self._put(group, size)
+                        self._put(_unchanged(grid, group), size)
                         group, size = [], 0
-                self._put(group, size)
+                self._put(_unchanged(grid, group), size)
         finally:
             self.stop()
 

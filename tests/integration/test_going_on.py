@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rasterio
 
 from raytracker import ImageTracker, JobItem, JobTable, Work, process_image
 from raytracker.errors import ImageInUse, OutputError, ResumeMismatch
 from raytracker.imagery import Tile
 from raytracker.job_table import Starter, alive_until
-from tests.support.scenes import BAHAMAS, outline, results
+from tests.support.scenes import BAHAMAS, LANDSAT, outline, results
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -196,3 +198,49 @@ def test_what_an_earlier_run_left_is_set_aside(
     [aside] = out.glob("before-*")
     assert (aside / "job.json").read_bytes() == old
     assert json.loads((aside / "results.geojson").read_bytes())["features"]
+
+
+def test_another_image_in_its_place_is_refused(
+    run: Callable[..., JobItem], job_table: JobTable, scene: Path
+) -> None:
+    """Of the same size to the byte: half of the tiles would be of one scene, half of the other."""
+    with rasterio.open(scene) as source:
+        profile, pixels = source.profile, source.read()
+    profile.update(compress=None)
+    with rasterio.open(scene, "w", **profile) as target:
+        target.write(pixels)
+    length = scene.stat().st_size
+    partial(run, scene)
+    with rasterio.open(scene, "w", **profile) as target:
+        target.write(255 - pixels)
+    assert scene.stat().st_size == length
+    given = {"image": "scene", "function": failing}
+    refused(job_table, ResumeMismatch, r"is another one .*bytes, sha256 .*, now \d+ bytes", **given)
+    with rasterio.open(scene, "w", **profile) as target:
+        target.write(pixels)
+    scene.with_name("mended").touch()
+    how = {"table": job_table, "if_exists": "resume", "redrive": True}
+    assert process_image("scene", failing, **how).status == "SUCCESS"
+
+
+def test_tiles_of_an_image_that_is_replaced_meanwhile_are_errors(
+    run: Callable[..., JobItem], scene: Path, tmp_path: Path
+) -> None:
+    """Not of one scene or the other."""
+    other = tmp_path / "other.tif"
+    other.write_bytes(LANDSAT.read_bytes())
+
+    def replacing(pixels: Any, tile: Tile) -> Any:
+        if other.exists():
+            other.replace(scene)
+        time.sleep(0.05)
+        return outline(pixels, tile)
+
+    how = Work(concurrency=1, retries=0)
+    job = run(replacing, scene, tile_size=64, region_size=128, work=how)
+    assert job.status in ("PARTIAL", "FAILED")
+    reasons = set((job.tracker_errors or {}).values())
+    assert all(
+        "was replaced" in text or "another image" in text or " is " in text for text in reasons
+    )
+    assert job.region_error

@@ -13,7 +13,7 @@ import rasterio
 from rasterio.env import getenv
 
 from raytracker.errors import InvalidImage
-from raytracker.imagery import describe, opening, plan, read
+from raytracker.imagery import check_unchanged, describe, opening, plan, read
 from tests.support.images import make_image, noting
 from tests.support.moto_s3 import moto_s3
 
@@ -76,7 +76,7 @@ def test_a_role_is_assumed_once_and_used(bucket: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(rasterio, "open", note)
     for look in (info, describe(f"{bucket}/bahamas.tif", role=ROLE)):
         read(plan(look, 256).tile(0, 0))
-    assert used == [assumed.session.credentials["aws_access_key_id"]] * 3
+    assert used == [assumed.session.get_credentials().access_key] * 3
     assert used[0] != os.environ["AWS_ACCESS_KEY_ID"]
     assert opening._assumed[ROLE] is assumed
 
@@ -128,6 +128,26 @@ def test_an_object_that_was_replaced(bucket: str, tmp_path: Path) -> None:
         path = make_image(tmp_path / "image.tif", np.full((1, 30, 40), value, "uint8"))
         boto3.client("s3").upload_file(str(path), "scenes", "2024/image.tif")
         assert (read(plan(describe(f"{bucket}/image.tif")).tile(0, 0)) == value).all()
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_an_object_that_is_replaced_while_it_is_read(bucket: str, tmp_path: Path) -> None:
+    """Its tiles may be of either: whoever reads on is told, and so is a process that opens it."""
+    path = make_image(tmp_path / "image.tif", np.full((1, 30, 40), 1, "uint8"))
+    s3 = boto3.client("s3")
+    s3.upload_file(str(path), "scenes", "2024/image.tif")
+    info = describe(f"{bucket}/image.tif")
+    assert "ETag" in (info.fingerprint or "")
+    tile = plan(info).tile(0, 0)
+    read(tile)
+    check_unchanged(info)
+    s3.upload_file(
+        str(make_image(path, np.full((1, 30, 40), 2, "uint8"))), "scenes", "2024/image.tif"
+    )
+    with pytest.raises(InvalidImage, match="was replaced, or written to, while it was read"):
+        check_unchanged(info)
+    with pytest.raises(InvalidImage, match="is another image than when it was planned"):
+        read(tile)
 
 
 def test_a_role_that_cannot_be_assumed(bucket: str) -> None:
