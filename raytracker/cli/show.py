@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..cost import Cost
-from ..job_table import JobItem, ledger_of
+from ..job_table import ALIVE_SECONDS, JobItem, Starter, is_alive, ledger_of
 from ..ledger import Ledger, Outcome
 from ..progress import duration
 
@@ -30,7 +30,10 @@ def print_json(
     trouble: str | None = None,
 ) -> None:
     """Prints a job, and what the text says beside, as one JSON object on one line of stdout."""
-    more: dict[str, Any] = {"last_write": _last_write(job), "trouble": trouble}
+    more: dict[str, Any] = {
+        "last_write": _last_write(job),
+        "trouble": trouble or _trouble(job),
+    }
     if job.tracker_ledger is not None:
         ledger = ledger_of(job)
         pending = ledger.pending()
@@ -162,6 +165,9 @@ def _rows(job: JobItem) -> Iterator[tuple[str, str]]:
         if last is not None:
             ago = duration(max(0.0, time.time() - last / 1000))
             yield "written", f"{_time(last)}, {ago} ago"
+        trouble = _trouble(job)
+        if trouble is not None:
+            yield "trouble", trouble
     if job.processing_duration is not None:
         yield "duration", duration(job.processing_duration)
 
@@ -204,8 +210,25 @@ def _seconds_left(job: JobItem, ledger: Ledger) -> float | None:
     return job.processing_duration * (tiles - settled) / settled
 
 
+def _trouble(job: JobItem) -> str | None:
+    """Returns why nobody may be going on with an image that has not ended."""
+    if job.end_time is not None or not job.tracker_run or job.tracker_started_by is None:
+        return None
+    cure = "`raytracker run --resume IMAGE_ID MODULE:FUNCTION` goes on"
+    who = Starter.of(job)
+    if who is not None and who.has_gone:
+        return f"process {who.pid}, which began it, has gone from this machine; {cure}"
+    if job.tracker_alive_until is None:
+        return f"nobody goes on with it; {cure}"
+    if not is_alive(job, time.time()):
+        return f"no sign of life for long: its driver has gone, or reaches no table; {cure}"
+    return None
+
+
 def _last_write(job: JobItem) -> int | None:
     """Returns when the item was written last, in epoch milliseconds, as far as it says so."""
+    if job.tracker_alive_until is not None:
+        return (job.tracker_alive_until - ALIVE_SECONDS) * 1000
     if job.expire_time is not None and job.tracker_keep_for is not None:
         return (job.expire_time - job.tracker_keep_for) * 1000
     if job.start_time is not None and job.processing_duration is not None:

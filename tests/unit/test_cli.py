@@ -1,6 +1,7 @@
 """The command, as far as it goes without Ray: bad usage, the status of an image, the table."""
 
 import json
+import os
 import re
 import sys
 import time
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 import raytracker
 from raytracker.cli import app
 from raytracker.imagery import describe, plan
-from raytracker.job_table import Flush, JobItem, JobTable
+from raytracker.job_table import Flush, JobItem, JobTable, Starter
 from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger, Outcome
 from tests.support.command import BAHAMAS
 
@@ -316,6 +317,30 @@ def test_of_two_regions_the_tiles_are_told(moto_table: JobTable):
     assert time.time() - 30 < as_json["last_write"] / 1000 < time.time()
     line = run_refused(moto_table.table_name, "--image-id", "scene-1")
     assert "already (STARTED, 34 of 72 tiles, 1 failed, 0 of 2 regions): --resume" in line
+
+
+@pytest.mark.parametrize(
+    ("alive", "pid", "told"),
+    [
+        (60, os.getpid(), None),
+        (-60, os.getpid(), "no sign of life for long: its driver has gone, or reaches no table; "),
+        (None, os.getpid(), "nobody goes on with it; "),
+        (60, 2**22 + 1, "process 4194305, which began it, has gone from this machine; "),
+    ],
+)
+def test_a_run_that_has_died(moto_table: JobTable, alive: int | None, pid: int, told: str | None):
+    """Its item says IN_PROGRESS for ever: text and JSON say that nobody seems to go on with it."""
+    job_in(moto_table, "spp")
+    item = moto_table.read("scene-1")
+    item.tracker_alive_until = None if alive is None else int(time.time()) + alive
+    item.tracker_started_by = Starter.this("job")._replace(pid=pid).to_text()
+    moto_table.put_ddb_item(item)
+    line = ["status", "scene-1", "--table", moto_table.table_name]
+    shown = [text for text in invoke(*line).stdout.splitlines() if text.startswith("trouble")]
+    trouble = json.loads(invoke(*line, "--json").stdout)["trouble"]
+    cure = "`raytracker run --resume IMAGE_ID MODULE:FUNCTION` goes on"
+    assert trouble == (told and told + cure)
+    assert shown == ([f"trouble    {told}{cure}"] if told else [])
 
 
 def test_a_path_that_run_took(moto_table: JobTable, folder: Path):
