@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from enum import Enum
-from pathlib import Path
 from typing import Annotated, Any
 
 try:
@@ -15,7 +13,7 @@ except ImportError as error:
 
 from .. import __version__
 from .options import Refused, bands_of, concurrency_of, if_exists_of, seconds_of, size_of
-from .tables import EMBEDDED_TABLE, TableName, table_app, table_name_of
+from .tables import EMBEDDED_TABLE, TableName, job_of, table_app, table_name_of
 from .told import COST_EPILOG, DEV_EPILOG, FIRST_STEPS, RUN_EPILOG, STATUS_EPILOG, told
 
 app = typer.Typer(
@@ -127,14 +125,17 @@ def run(
     roi_crs: Annotated[
         RoiCrs | None,
         typer.Option(
-            help="What it is in: the image's CRS, or longitude and latitude.",
+            metavar="CRS",
+            help="What it is in: image (its CRS) or lonlat (degrees).",
             show_default="image; of GeoJSON, lonlat",
         ),
     ] = None,
     edges: Annotated[
         Edges | None,
         typer.Option(
-            help="Tiles that reach beyond the image: smaller, padded, or moved into the image.",
+            metavar="HOW",
+            help="Tiles that reach beyond the image: clip makes them smaller, pad fills them up, "
+            "shift moves them into the image.",
             show_default="clip",
         ),
     ] = None,
@@ -157,7 +158,9 @@ def run(
     if_exists: Annotated[
         IfExists,
         typer.Option(
-            help="If the image is in the table: refuse, run what is pending, or begin again."
+            metavar="WHAT",
+            help="If the image is in the table: error refuses, resume runs what is pending, "
+            "restart begins again.",
         ),
     ] = IfExists.error,
     resume: Annotated[
@@ -320,17 +323,9 @@ def status(
 ) -> None:
     """Show how far an image has come, as the table knows it."""
     with told():
-        from ..job_table import JobTable, check_image_id
         from .show import EXIT_STATUS, print_json, print_status
 
-        table = table_name_of(table)
-        check_image_id(image_id)
-        job = JobTable(table).read(image_id)
-        if job is None and Path(image_id).exists():  # then `run` took its full path
-            image_id = os.path.abspath(image_id)  # noqa: PTH100
-            job = JobTable(table).read(image_id)
-        if job is None:
-            raise Refused(f"image {image_id!r} is not in table {table!r}")
+        job = job_of(image_id, table_name_of(table))
         if as_json:
             print_json(job)
         else:

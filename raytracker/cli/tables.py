@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import Annotated
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InvalidImage
 from .options import Refused
 from .told import TABLE_EPILOG, told
+
+if TYPE_CHECKING:
+    from ..job_table import JobItem
 
 VARIABLE = "RAYTRACKER_TABLE"
 EMBEDDED_TABLE = "ImageJobs"
@@ -34,6 +40,29 @@ def table_name_of(given: str | None) -> str:
             "without AWS, `raytracker dev` opens a shell that has one"
         )
     return given
+
+
+def job_of(image_id: str, table_name: str) -> JobItem:
+    """Returns the item of an image, whose key may be typed as `run` took its path.
+
+    Raises:
+        Refused: There is none.
+    """
+    from ..imagery.names import absolute
+    from ..job_table import JobTable, check_image_id
+
+    check_image_id(image_id)
+    table = JobTable(table_name)
+    job = table.read(image_id)
+    if job is not None:
+        return job
+    with suppress(InvalidImage):
+        url = absolute(image_id)
+        job = table.read(url) if url != image_id else None
+        if job is not None:
+            return job
+        image_id = url if Path(image_id).exists() else image_id
+    raise Refused(f"image {image_id!r} is not in table {table_name!r}")
 
 
 def resume_line(image_id: str, function: str, table_name: str) -> str:

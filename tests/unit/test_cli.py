@@ -356,6 +356,9 @@ def test_a_path_that_run_took(moto_table: JobTable, folder: Path):
         assert f"image      {folder}/sub/scene.tif\n" in shown
     moto_table.start_image_request(JobItem("sub/scene.tif", region_count=5))
     assert "of 5\n" in invoke("status", "sub/scene.tif", "--table", name).stdout
+    (folder / "a.nc").touch()
+    moto_table.start_image_request(JobItem(f"netcdf:{folder}/a.nc:band", region_count=7))
+    assert "of 7\n" in invoke("status", "netcdf:a.nc:band", "--table", name).stdout
     assert "'gone.tif' is not in table" in refused("status", "gone.tif", "--table", name)
 
 
