@@ -58,7 +58,7 @@ def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInf
             _check_transform(source, url)
             return _described(source, url, role)
         except GDAL_ERRORS as err:
-            raise InvalidImage(f"{url} cannot be opened as an image: {cause(err)}") from err
+            raise InvalidImage(f"{url} cannot be opened as an image: {cause(err)}") from None
 
 
 def _described(source: Any, url: str, role: str | None) -> ImageInfo:
@@ -131,7 +131,7 @@ def _check_end(source: Any, url: str) -> None:
         if said:
             raise RasterioIOError(said[0])
     except GDAL_ERRORS as err:
-        raise InvalidImage(f"{url} is truncated or corrupt: {cause(err)}") from err
+        raise InvalidImage(f"{url} is truncated or corrupt: {cause(err)}") from None
 
 
 def _check_transform(source: Any, url: str) -> None:

@@ -146,7 +146,7 @@ def parsed_crs(crs: str) -> CRS:
         with plain_environment():
             return CRS.from_string(crs)
     except CRSError as err:
-        raise InvalidImage(f"PROJ does not know the CRS {crs}: {cause(err)}") from err
+        raise InvalidImage(f"PROJ does not know the CRS {crs}: {cause(err)}") from None
 
 
 @functools.cache
@@ -162,7 +162,7 @@ def check_proj() -> None:
     except CRSError as err:
         names = [name for name in ("PROJ_DATA", "PROJ_LIB") if name in os.environ]
         cure = f"unset {' and '.join(names)}" if names else "install rasterio anew"
-        raise InvalidImage(f"PROJ cannot use its database ({cause(err)}): {cure}") from err
+        raise InvalidImage(f"PROJ cannot use its database ({cause(err)}): {cure}") from None
 
 
 def cause(err: BaseException) -> str:
@@ -327,7 +327,7 @@ class _Transformers(threading.local):
         try:
             return Transformer.from_crs(source, target, always_xy=True, force_over=over)
         except ProjError as err:
-            raise InvalidImage(f"{crs:.40} has no longitude and latitude: {err}") from err
+            raise InvalidImage(f"{crs:.40} has no longitude and latitude: {err}") from None
 
 
 _transformers = _Transformers()

@@ -78,7 +78,7 @@ def _s3_session(url: str, role: str | None) -> AWSSession:
     try:
         return AWSSession(_assume(role).session)
     except (BotoCoreError, ClientError) as err:
-        raise InvalidImage(f"{url}: the role {role} cannot be assumed: {err}") from err
+        raise InvalidImage(f"{url}: the role {role} cannot be assumed: {err}") from None
 
 
 @functools.cache
@@ -141,7 +141,7 @@ def open_image(url: str) -> Any:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             source = rasterio.open(gdal_name(url))
     except GDAL_ERRORS as err:
-        raise InvalidImage(f"{url} cannot be opened as an image: {cause(err)}") from err
+        raise InvalidImage(f"{url} cannot be opened as an image: {cause(err)}") from None
     # GDAL opens what it can. Its warnings are of unknown tags and the like.
     if said.failures:
         source.close()

@@ -80,7 +80,7 @@ class Folder(Place):
         try:
             Path(self.url, folder).mkdir(parents=True, exist_ok=True)
         except OSError as err:
-            raise OutputError(f"the output folder {self.url} cannot be made: {err}") from err
+            raise OutputError(f"the output folder {self.url} cannot be made: {err}") from None
 
     def write(self, name: str, data: bytes) -> None:
         """As in `Place`."""
@@ -99,7 +99,7 @@ class Folder(Place):
                 yield file
             part.replace(path)
         except OSError as err:
-            raise OutputError(f"{path} cannot be written: {err}") from err
+            raise OutputError(f"{path} cannot be written: {err}") from None
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -220,4 +220,4 @@ class Bucket(Place):
         try:
             yield
         except (BotoCoreError, ClientError, Boto3Error) as err:
-            raise OutputError(f"{self.url}/{name} cannot be {what}: {err}") from err
+            raise OutputError(f"{self.url}/{name} cannot be {what}: {err}") from None

@@ -219,7 +219,7 @@ def _described(
         if goes_on and "/" not in os.fspath(image):
             raise InvalidImage(
                 f"{err}; nor does table {table.table_name!r} have a run of an image of that id"
-            ) from err
+            ) from None
         raise
 
 

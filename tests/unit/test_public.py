@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ import pytest
 import raytracker
 from raytracker import ImageTracker, JobItem, JobTable, Progress, Work, Workers
 from raytracker.actor import Spec
-from raytracker.errors import TableError
+from raytracker.errors import RaytrackerError, TableError
+from raytracker.imagery import describe
 from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger
+from raytracker.pipeline import ResultStore
 from tests.support.command import environment
 
 # As where these are not installed.
@@ -200,3 +203,23 @@ def test_an_error_of_the_table_stands_alone(monkeypatch: pytest.MonkeyPatch):
     shown = "".join(traceback.format_exception(told.value))
     assert shown.count("Traceback") == 1
     assert "NoRegionError" not in shown
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda folder: describe(folder / "gone.tif"), "gone.tif cannot be opened as an image"),
+        (lambda folder: describe(folder / "text.tif"), "text.tif cannot be opened as an image"),
+        (lambda folder: ResultStore(folder / "text.tif").check_shared(), "text.tif"),
+    ],
+)
+def test_an_error_of_a_file_stands_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[Path], object], told: str
+):
+    """What GDAL and the system say is in its text."""
+    monkeypatch.setattr("ray.nodes", lambda: [{"NodeID": "n", "Alive": True}])
+    (tmp_path / "text.tif").write_text("no pixels")
+    with pytest.raises(RaytrackerError, match=told) as error:
+        call(tmp_path)
+    shown = "".join(traceback.format_exception(error.value))
+    assert shown.count("Traceback") == 1
