@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import InvalidImage
-from .names import in_bucket
+from .names import gdal_name, in_bucket
 
 SAMPLES = 16  # evenly spaced, and the ends: another scene differs in one of them
 SAMPLE_BYTES = 4096
@@ -20,20 +20,35 @@ Head = Callable[[str, str], Any]
 Stamp = tuple[Any, ...]
 
 
-def fingerprint(source: Any, head: Head) -> str | None:
-    """Returns what an image's bytes are known by, the same on every node; None: by nothing.
+def files_of(source: Any, url: str) -> Sequence[str]:
+    """Returns the files that an image is made of, as far as they tell it from another.
 
-    Of a file that is its length and a hash of samples, for a VRT also of what it is made of; of an
-    object in S3 its length and ETag. Sidecars are left out: GDAL itself writes some.
+    Sidecars are left out: GDAL itself writes some.
 
     Args:
         source: The image, opened by rasterio.
+        url: Its name.
+    """
+    name = gdal_name(url)
+    if in_bucket(name) is not None:
+        return [name]  # to see what lies beside it takes requests
+    files: Sequence[str] = source.files
+    return files[:MAX_FILES] if source.driver == "VRT" else files[:1]
+
+
+def fingerprint(names: Sequence[str], head: Head) -> str | None:
+    """Returns what an image's bytes are known by, the same on every node; None: by nothing.
+
+    Of a file that is its length and a hash of samples, for a VRT also of what it is made of; of an
+    object in S3 its length and ETag.
+
+    Args:
+        names: From `files_of`.
         head: Asks S3 for the head of an object, by bucket and key.
 
     Raises:
         InvalidImage: S3 does not answer.
     """
-    names = _files(source)
     if names and (place := in_bucket(names[0])) is not None:
         told = _asked(names[0], place, head)
         return f"{told['ContentLength']} bytes, ETag {told['ETag']}"
@@ -46,20 +61,14 @@ def fingerprint(source: Any, head: Head) -> str | None:
     return f"{sum(file.stat().st_size for file in files)} bytes, sha256 {digest.hexdigest()[:16]}"
 
 
-def stamp(source: Any, head: Head) -> Stamp:
+def stamp(names: Sequence[str], head: Head) -> Stamp:
     """Returns what changes, on one node, when an image is replaced or written to: quickly found.
 
     The arguments and errors are those of `fingerprint`.
     """
-    names = _files(source)
     if names and (place := in_bucket(names[0])) is not None:
         return ("s3", _asked(names[0], place, head)["ETag"])
     return tuple(map(_state, names))
-
-
-def _files(source: Any) -> Sequence[str]:
-    names: Sequence[str] = source.files
-    return names[:MAX_FILES] if source.driver == "VRT" else names[:1]
 
 
 def _asked(name: str, place: tuple[str, str], head: Head) -> Any:

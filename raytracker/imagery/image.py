@@ -15,7 +15,7 @@ from rasterio.windows import Window
 
 from ..errors import InvalidImage
 from .complete import check_complete
-from .fingerprint import fingerprint
+from .fingerprint import files_of, fingerprint
 from .hearing import listening
 from .info import (
     GDAL_ERRORS,
@@ -77,7 +77,7 @@ def _described(source: Any, url: str, role: str | None) -> ImageInfo:
         nodatavals=nodatavals if len(set(map(str, nodatavals))) > 1 else (),
         masked=any(MaskFlags.all_valid not in flags for flags in source.mask_flag_enums),
         role=role,
-        fingerprint=fingerprint(source, head_object(role)),
+        fingerprint=fingerprint(files_of(source, url), head_object(role)),
     )
     return replace(info, extents=_extents(info))
 

@@ -14,7 +14,7 @@ from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from ..errors import InvalidImage
-from .fingerprint import Stamp, fingerprint, stamp
+from .fingerprint import Stamp, files_of, fingerprint, stamp
 from .hearing import listening
 from .info import GDAL_ERRORS, ImageInfo, cause, dtype_of
 from .opening import environment, head_object, open_image
@@ -126,6 +126,7 @@ class _Kept(threading.local):
     inside: tuple[Any, Mapping[str, str]] | None = None  # a block of `kept_open`, its credentials
     _key: Any = None
     _source: Any = None
+    _files: Sequence[str] = ()
     _stamp: Stamp = ()
 
     def open(self, image: ImageInfo, credentials: Mapping[str, str], role: str | None) -> Any:
@@ -140,20 +141,22 @@ class _Kept(threading.local):
                     f"{image.width} x {image.height} when it was planned: start it again"
                 )
             head = head_object(role or image.role)
-            found = stamp(source, head), fingerprint(source, head)
+            files = files_of(source, image.url)
+            found = stamp(files, head), fingerprint(files, head)
             if image.fingerprint is not None and found[1] != image.fingerprint:
                 source.close()
                 raise InvalidImage(
                     f"{image.url} is another image than when it was planned ({found[1]}; it was "
                     f"{image.fingerprint}): put that back, or start it again"
                 )
-            self._key, self._source, self._stamp = key, source, found[0]
+            self._key, self._source = key, source
+            self._files, self._stamp = files, found[0]
         return self._source
 
     def check(self, image: ImageInfo, role: str | None) -> None:
         if self._source is None or self._key[0] != image.opened:
             return
-        if stamp(self._source, head_object(role or image.role)) != self._stamp:
+        if stamp(self._files, head_object(role or image.role)) != self._stamp:
             self.close()
             raise InvalidImage(f"{image.url} was replaced, or written to, while it was read")
 
