@@ -192,7 +192,7 @@ def idle(bench: Bench) -> None:
     """Requests for an image that nothing is reported of.
 
     Half of its regions are reported and durable; its actor lives, and so does the process that
-    reported. A proxy between boto3 and DynamoDB Local counts all that is asked.
+    reported: that the run lives is written once a minute. A proxy between boto3 and DynamoDB Local counts all that is asked.
     """
     duration = bench.size(60.0, 4.0)
     with metered_table() as (table, proxy), local_ray():
@@ -203,5 +203,5 @@ def idle(bench: Bench) -> None:
         bench.tell(f"{duration:g} s of nothing")
         time.sleep(duration)
         requests = proxy.requests.total() - before
-        bench.goal("requests", [requests * 60 / duration], "a minute", at_most=0)
+        bench.goal("requests", [requests * 60 / duration], "a minute", at_most=1)
         bench.notes.append(f"Measured once, for {duration:g} s.")

@@ -92,6 +92,7 @@ class SceneRun:
                 output=self.output if scene.output else None,
                 if_exists=how,
                 redrive=redrive,
+                take_over=True,
                 flush_interval=self.work.flush_interval,
                 work=options,
             )

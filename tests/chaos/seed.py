@@ -182,6 +182,7 @@ class Game:
                 regions=work.sizes,
                 table=self._tables[apart],
                 if_exists=how,
+                take_over=True,
                 flush_interval=work.flush_interval,
                 pool=pool,
             )
@@ -216,6 +217,7 @@ class Game:
                 image.image_id,
                 table=table,
                 redrive=True,
+                take_over=True,
                 flush_interval=work.flush_interval,
                 pool=image.pool,
             )
