@@ -258,8 +258,8 @@ def world_of(crs: str, coefficients: Coefficients, width: int, height: int) -> W
     most = 0.0
     for line in (np.column_stack([along, middle]), np.column_stack([middle, along])):
         longitudes = unwrapped_lonlat(info, line * [width, height], strict=False)[:, 0]
-        steps = np.abs(np.diff(longitudes))
-        most = max(most, float(steps[np.isfinite(steps)].sum()))
+        steps = np.abs(np.diff(longitudes[np.isfinite(longitudes)]))
+        most = max(most, float(steps.sum()))
     poles = np.column_stack(to_pixels(info, [0, 120, 0, 120], [90, 90, -90, -90]))
     with np.errstate(invalid="ignore"):
         apart = np.linalg.norm(poles[::2] - poles[1::2], axis=1)
@@ -286,8 +286,8 @@ def footprint(info: ImageInfo) -> tuple[float, float, float, float]:
     (west, south), (east, north) = ring.min(axis=0).tolist(), ring.max(axis=0).tolist()
     if not is_around_pole(ring):
         return west, south, east, north
-    pole = pole_of(ring)
-    return ring[0, 0] - 180, min(south, pole), ring[0, 0] + 180, max(north, pole)
+    pole, middle = pole_of(ring), float(ring[0, 0])
+    return middle - 180, min(south, pole), middle + 180, max(north, pole)
 
 
 def _lonlat(

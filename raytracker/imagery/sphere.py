@@ -18,11 +18,14 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from ..errors import InvalidImage
+
 Points = NDArray[np.float64]  # (points, 2): longitudes and latitudes, or columns and rows
 
 # Which way round an edge of more degrees of longitude goes is found out by cutting it.
 _LONG_EDGE = 5.0
 _HALVINGS = 20  # the pole may be as near to an edge as the millionth part of its length
+_MOST_CUTS = 10_000  # of a map on which nothing lies where its neighbour does
 _POLE = 90.0 - 1e-9
 _MULTIS = {
     "Point": shapely.MultiPoint,
@@ -101,13 +104,21 @@ def followed(points: Points, to_lonlat: Callable[[Points], Points], world: World
     """Returns longitudes and latitudes along a line or ring, without jumps, see `continuous`.
 
     Edges that pass by a pole are cut until it is known on which side.
+
+    Raises:
+        InvalidImage: That is not known for far too many.
     """
-    there = to_lonlat(points)
+    there, most = to_lonlat(points), 20 * len(points) + _MOST_CUTS
     for _ in range(_HALVINGS):
         polar = np.abs(there[:, 1]) > _POLE
         long = (np.abs(_short(np.diff(there[:, 0]))) > _LONG_EDGE) & ~polar[1:] & ~polar[:-1]
         if not long.any():
             break
+        if len(points) > most:
+            raise InvalidImage(
+                "neighbouring pixels lie far apart on the ground: the image's CRS is not that of "
+                "what its transform gives"
+            )
         (at,) = np.nonzero(long)
         points = np.insert(points, at + 1, (points[at] + points[at + 1]) / 2, axis=0)
         there = to_lonlat(points)

@@ -267,6 +267,8 @@ def test_what_crosses_180_degrees_is_cut(info: ImageInfo) -> None:
     assert shape(geometry_of(jump, tile)).equals_exact(there, 1e-9, normalize=True)
     point = geometry_of(shapely.Point(180.05, south), tile)
     assert point["coordinates"] == pytest.approx([-179.95, south])
+    high = geometry_of(shapely.MultiPoint([(180.05, south, 7), (179.95, south, 8)]), tile)
+    assert [place[2] for place in high["coordinates"]] == [7, 8]
     line = geometry_of(shapely.LineString([(179.9, south), (-179.9, south)]), tile)
     assert line["type"] == "MultiLineString"
 

@@ -100,6 +100,14 @@ def test_pixels_around_a_pole_lie_at_it() -> None:
         whole(metres).lonlat(0, 0)
 
 
+def test_a_crs_that_is_not_that_of_the_transform() -> None:
+    """Where neighbours lie all over the earth, nothing is cut for hours."""
+    turned = "+proj=ob_tran +o_proj=longlat +lon_0=-162 +o_lat_p=39.25 +o_lon_p=180 +R=6370000"
+    metres = image_on(f"{turned} +to_meter=0.0174532925199433", -2e5, 2e5, 1000, 400, 400)
+    with pytest.raises(InvalidImage, match="far apart on the ground"):
+        whole(metres).feature(box(10, 10, 390, 390))
+
+
 # --- shapes ---
 
 
