@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ def dev(tmp_path: Path) -> Any:
             env=without_aws(tmp_path, **{"PATH": _path(tmp_path), **env}),
             text=True,
             start_new_session=True,
+            # Where the tests run in the background, it is ignored, and no shell can trap it then.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **pipes,
         )
         started.append(process)
@@ -53,7 +56,8 @@ def dev(tmp_path: Path) -> Any:
 
     yield start
     for process in started:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 
