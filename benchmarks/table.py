@@ -192,7 +192,8 @@ def idle(bench: Bench) -> None:
     """Requests for an image that nothing is reported of.
 
     Half of its regions are reported and durable; its actor lives, and so does the process that
-    reported: that the run lives is written once a minute. A proxy between boto3 and DynamoDB Local counts all that is asked.
+    reported: that the run lives is written once a minute. A proxy between boto3 and DynamoDB Local
+    counts all that is asked.
     """
     duration = bench.size(60.0, 4.0)
     with metered_table() as (table, proxy), local_ray():

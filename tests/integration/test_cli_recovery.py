@@ -78,7 +78,7 @@ def test_after_a_killed_driver_only_the_rest_runs_again(
     assert max(ran) <= 2  # what ran, and was not durable when the driver died
 
 
-@pytest.mark.parametrize("how", [["--resume"], ["--redrive"], ["--if-exists", "restart"]])
+@pytest.mark.parametrize("how", [["--resume"], ["--if-exists", "restart"]])
 def test_a_run_that_lives_is_left_alone(
     folder: Path, job_table: JobTable, dynamodb_local: str, how: list[str]
 ) -> None:
