@@ -255,9 +255,9 @@ def run(
     with told():
         table = table or EMBEDDED_TABLE if embedded else table_name_of(table)
         cut = {
-            "tile_size": tile_size and size_of("--tile-size", tile_size),
-            "tile_overlap": tile_overlap and size_of("--tile-overlap", tile_overlap),
-            "region_size": region_size and size_of("--region-size", region_size),
+            "tile_size": size_of("--tile-size", tile_size),
+            "tile_overlap": size_of("--tile-overlap", tile_overlap),
+            "region_size": size_of("--region-size", region_size),
             **_area(roi, roi_crs),
             "edges": edges and edges.value,
             "bands": None if bands is None else bands_of(bands),

@@ -25,12 +25,14 @@ def if_exists_of(chosen: IfExists, resume: bool) -> IfExists:
     return "resume" if resume else chosen
 
 
-def size_of(option: str, text: str) -> int | tuple[int, int]:
-    """Returns "N", or "W,H" or "WxH", as pixels.
+def size_of(option: str, text: str | None) -> int | tuple[int, int] | None:
+    """Returns "N", or "W,H" or "WxH", as pixels; None where nothing is said.
 
     Raises:
         InvalidGrid: It is neither; whether the pixels make sense, the grid finds out.
     """
+    if text is None:
+        return None
     found = re.fullmatch(r"\s*(-?\d+)\s*(?:[x,]\s*(-?\d+)\s*)?", text, re.ASCII | re.IGNORECASE)
     if found is None:
         raise InvalidGrid(f"{option} {text!r}: give pixels, as N or WIDTHxHEIGHT")

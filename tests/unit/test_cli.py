@@ -17,6 +17,7 @@ from raytracker.cli import app
 from raytracker.imagery import describe, plan
 from raytracker.job_table import Flush, JobItem, JobTable, Starter
 from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger, Outcome
+from raytracker.pipeline import Cut
 from tests.support.command import BAHAMAS
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -171,7 +172,7 @@ def test_the_options_of_a_cut(monkeypatch: pytest.MonkeyPatch):
     assert invoke(*line).exit_code == 0
     assert invoke(*line, "--edges", "pad", "--bands", "3, 1", "--skip-empty").exit_code == 0
     info = describe(BAHAMAS)
-    assert [plan(info, **cut) for cut in cuts] == [
+    assert [Cut(**cut).applied(info, {}) for cut in cuts] == [
         plan(info),
         plan(info, edges="pad", bands=[3, 1], skip_empty=True),
     ]

@@ -179,6 +179,8 @@ def test_what_gdal_only_warns_of_is_an_error(tmp_path: Path, how: str) -> None:
     path, pixels = _warning_jpeg(tmp_path)
     names = ("rasterio", "rasterio._err", "rasterio._env")
     levels = [logging.getLogger(name).level for name in names]
+    loggers = [each for each in logging.root.manager.loggerDict.values() if hasattr(each, "level")]
+    disabled = [logger.disabled for logger in loggers]
     try:
         _silent(how)
         for _ in range(2):
@@ -187,7 +189,8 @@ def test_what_gdal_only_warns_of_is_an_error(tmp_path: Path, how: str) -> None:
         logging.disable(logging.NOTSET)
         for name, level in zip(names, levels, strict=True):
             logging.getLogger(name).setLevel(level)
-            logging.getLogger(name).disabled = False
+        for logger, was_disabled in zip(loggers, disabled, strict=True):
+            logger.disabled = was_disabled
 
 
 def test_what_is_heard_is_logged_as_before(
