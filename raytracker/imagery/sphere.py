@@ -142,12 +142,19 @@ def pole_of(ring: Points) -> float:
 
 
 def closed(ring: Points) -> BaseGeometry:
-    """Returns the polygon in a ring without jumps, by way of the pole if it goes around one."""
-    if is_around_pole(ring):
-        pole = pole_of(ring)
-        over = [[ring[-1, 0], pole], [ring[0, 0], pole], ring[0, :2]]
-        ring = np.concatenate([ring[:, :2], over])
-    return shapely.Polygon(ring)
+    """Returns the area in a ring without jumps; with the pole, if it goes around one."""
+    if not is_around_pole(ring):
+        return shapely.Polygon(ring)
+    # It may go back and forth across the meridian that it begins at. So of three times round, the
+    # one in the middle is taken: what its ends lack, lies in the others.
+    ring, turn, pole = ring[:, :2], ring[-1, 0] - ring[0, 0], pole_of(ring)
+    begin, end = ring[0, 0] - turn, ring[-1, 0] + turn
+    shift = np.array([turn, 0])
+    rounds = [ring[:-1] - shift, ring[:-1], ring + shift]
+    thrice = shapely.Polygon(np.concatenate([*rounds, [[end, pole], [begin, pole]]]))
+    west, east = sorted((ring[0, 0], ring[-1, 0]))
+    once = shapely.box(west, -90, east, 90)
+    return shapely.intersection(shapely.make_valid(thrice), once)
 
 
 def _short(steps: Points) -> Points:

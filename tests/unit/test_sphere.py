@@ -152,6 +152,18 @@ def test_a_square_that_just_misses_the_pole() -> None:
         assert square_metres(placed) == pytest.approx(2e10, rel=0.08)
 
 
+def test_a_ring_that_goes_back_and_forth_around_the_pole() -> None:
+    """It crosses the meridian that it begins at several times."""
+    star = [(681, -157), (563, -92), (498, 27), (368, -27), (314, -157), (368, -287), (498, -341)]
+    column, row = 500 - 500, 500  # the pole
+    around = shapely.Polygon([(x + column, y + row) for x, y in [*star, (628, -287)]])
+    for turn in range(8):
+        ring = np.roll(shapely.get_coordinates(around)[:-1], turn, axis=0)
+        placed = found(NORTH, ring)
+        assert square_metres(placed) == pytest.approx(around.area * 1e6, rel=0.08)
+        assert placed.contains(shapely.Point(0, 89.99)) == around.contains(shapely.Point(500, 500))
+
+
 def test_a_ring_around_the_pole_has_a_hole_there() -> None:
     """Both of its rings go all the way round."""
     placed = found(NORTH, box(400, 400, 600, 600).difference(box(480, 480, 520, 520)))
