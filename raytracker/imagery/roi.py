@@ -54,8 +54,9 @@ def tiles_in_roi(
             area = shapely.union_all(list(_turned_onto(around, area)))
         else:
             _check_valid(area, roi)
-        a, b, c, d, e, f = tuple(~Affine(*info.coefficients))[:6]
-        area = _at_pixels(area, lambda xy: xy @ [[a, d], [b, e]] + [c, f])
+        if info.crs is not None:  # else it is in pixels already
+            a, b, c, d, e, f = tuple(~Affine(*info.coefficients))[:6]
+            area = _at_pixels(area, lambda xy: xy @ [[a, d], [b, e]] + [c, f])
     kept = _tiles_in(area, columns, rows)
     if not kept.any():
         raise InvalidGrid(
