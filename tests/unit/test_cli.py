@@ -164,7 +164,7 @@ def test_the_options_of_a_cut(monkeypatch: pytest.MonkeyPatch):
     cuts: list[dict[str, Any]] = []
 
     def note(*_: Any, cut: dict[str, Any], **__: Any) -> int:
-        cuts.append(cut)
+        cuts.append({name: value for name, value in cut.items() if value is not None})
         return 0
 
     monkeypatch.setattr("raytracker.cli.run.run_image", note)
