@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -97,6 +98,7 @@ class Results(Iterator[Result]):
         self._engine = engine = Engine(run, source, bound, tolerance)
         self._finished = engine.finished
         self._pumped = in_worker()
+        self._waiting: list[Finished | BaseException | None] = []  # taken, and not yet given
         self._ended = self._closed = False
         if not self._pumped:
             # These must not hold this object, or dropping it would go unnoticed.
@@ -119,7 +121,23 @@ class Results(Iterator[Result]):
             raise entry
         raise StopIteration
 
+    def ready(self, seconds: float) -> bool:
+        """Waits for the next result or the end, so long at most; returns whether it is there."""
+        deadline = time.monotonic() + seconds
+        while not (self._ended or self._waiting):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            if self._pumped:
+                self._engine.pump(min(left, POLL_SECONDS))
+                left = 0.0
+            with suppress(queue.Empty):
+                self._waiting.append(self._finished.get(left > 0, left or None))
+        return True
+
     def _next(self) -> Finished | BaseException | None:
+        if self._waiting:
+            return self._waiting.pop()
         if not self._pumped:
             return self._finished.get()
         while True:

@@ -27,6 +27,7 @@ from .worker import Worker
 from .workers import Workers, workers_of
 
 PROGRESS_SECONDS = 0.2
+QUIET_SECONDS = 5.0
 
 
 def process_image(
@@ -109,7 +110,8 @@ def process_image(
         work: How the tiles are run. None: `Work()`, or that of the workers.
         pool: The name of a pool whose actors track all images that name it, see
             `ImageTracker.start`: many small images take less with one. None: an actor each.
-        on_progress: Called in the driver about every 0.2 s while tiles finish, and at the end.
+        on_progress: Called in the driver about every 0.2 s while tiles finish, every 5 s while none
+            does, and at the end.
 
     Returns:
         The ended job item.
@@ -202,8 +204,11 @@ def _consume(
     next_time = 0.0
     # Closed at once on an exception: its traceback would keep the tasks coming.
     with closing(results):
-        for _ in results:
-            if on_progress is not None and time.monotonic() >= next_time:
+        while True:
+            is_quiet = on_progress is not None and not results.ready(QUIET_SECONDS)
+            if not is_quiet and next(results, None) is None:
+                return
+            if on_progress is not None and (is_quiet or time.monotonic() >= next_time):
                 on_progress(tracker.progress())
                 next_time = time.monotonic() + PROGRESS_SECONDS
 

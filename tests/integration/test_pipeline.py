@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,21 @@ from tests.support.scenes import BAHAMAS, LANDSAT, outline, results
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def test_progress_is_told_while_nothing_finishes(
+    run: Callable[..., JobItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What keeps an image would be told at its next tile otherwise, which may never come."""
+    monkeypatch.setattr("raytracker.pipeline.process.QUIET_SECONDS", 0.3)
+    seen: list[Progress] = []
+
+    def patient(pixels: Any, tile: Tile) -> None:
+        time.sleep(2)
+
+    assert run(patient, tile_size=1024, on_progress=seen.append).status == "SUCCESS"
+    assert [progress.tile_pending for progress in seen].count(1) >= 3
+    assert (seen[0].tile_pending, seen[-1].tile_pending) == (1, 0)
 
 
 def test_an_image_becomes_a_job_item_and_results(
