@@ -12,9 +12,18 @@ except ImportError as error:
     sys.exit(f'{error}; install what the command needs with: pip install "raytracker[cli]"')
 
 from .. import __version__
+from .draw import draw
 from .options import Refused, bands_of, concurrency_of, if_exists_of, seconds_of, size_of
 from .tables import EMBEDDED_TABLE, TableName, job_of, table_app, table_name_of
-from .told import COST_EPILOG, DEV_EPILOG, FIRST_STEPS, RUN_EPILOG, STATUS_EPILOG, told
+from .told import (
+    COST_EPILOG,
+    DEV_EPILOG,
+    FIRST_STEPS,
+    MAP_EPILOG,
+    RUN_EPILOG,
+    STATUS_EPILOG,
+    told,
+)
 
 app = typer.Typer(
     help="Runs a function over every tile of an image, in Ray tasks, and knows how far it has "
@@ -331,6 +340,9 @@ def status(
         else:
             print_status(job)
     raise typer.Exit(EXIT_STATUS.get(job.status, 0))
+
+
+app.command("map", epilog=MAP_EPILOG)(draw)
 
 
 @app.command(epilog=COST_EPILOG)

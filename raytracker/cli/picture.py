@@ -1,64 +1,81 @@
-"""The picture of a job: the image with each region tinted by its outcome."""
+"""The picture of a job: the image, and over it what is not a success, and what was found."""
 
 from __future__ import annotations
 
 import io
+import itertools
+import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import shapely
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection, PatchCollection
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.path import Path as Outline
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, Resampling
-from shapely.geometry import shape
 
-from ..imagery.info import ImageInfo, from_lonlat
-from ..imagery.opening import environment, open_image
+from ..imagery.info import ImageInfo
 from ..ledger import Outcome
+from .backdrop import MAX_SIDE, NO_DATA, read_small
+from .found import FEATURE_COLOUR, Found, drawn_of
+from .scale import bar_of, degrees_along, ground_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..imagery import Grid
 
-MAX_SIDE = 1500  # pixels of the image as shown
-MAX_SOURCE_PIXELS = 500_000_000  # read for that, of an image without overviews
-MAX_NUMBERED = 200  # regions
-INCHES = 10.0
+INCHES = 9.0  # the longer side of the image
 DPI = MAX_SIDE / INCHES
+LONGEST = 8.0  # a strip that is longer, of its width, is folded
+MAX_NUMBERED = 100  # regions
+MAX_BORDERED = 1000
+MAX_CELLS = 300  # tiles along a side; of more, several are one cell
+INK = "#222222"
+GROUND_INCHES = 2.9  # the width of scale bar and arrow
 
 # Okabe and Ito's colours, which the colour-blind tell apart; and hatches, for whom that is not
-# enough: (name, face, how much of it covers the image, hatch, the hatch's colour).
+# enough: (name, colour, how much of it covers the image, hatch). A success is the image itself.
 LOOKS = {
-    Outcome.SUCCESS: ("success", "#009e73", 0.30, "", ""),
-    Outcome.ERROR: ("error", "#d55e00", 0.45, "///", "#d55e00"),
-    Outcome.PENDING: ("pending", "#999999", 0.45, "...", "#ffffff"),
+    Outcome.ERROR: ("error", "#d55e00", 0.40, "////"),
+    Outcome.PENDING: ("pending", "#404040", 0.35, "...."),
 }
-FEATURE_COLOUR = "#f0e442"
+OUTSIDE = ("outside the ROI", "#ffffff", 0.60)
+_RANKS = [Outcome.PENDING, Outcome.ERROR]  # the worst of a cell is what is shown
+
+
+class Part(NamedTuple):
+    """A part of the image that is drawn in one piece, in pixels."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
 
 
 def draw_map(
     grid: Grid,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[int],
     *,
-    title: str,
+    title: Sequence[str],
     features: Iterable[Mapping[str, Any]] = (),
 ) -> bytes:
-    """Draws an image with each region tinted by outcome, and a legend that counts them.
+    """Draws an image, over it the tiles that are not a success, and a legend that counts them.
 
-    The image is read at the size at which it is shown, stretched, and with paler colours than it
-    has, so that the tints are seen. One that would have to be read whole for that (over 500
-    million pixels, without overviews) is left out.
+    The image is read at the size at which it is shown, and stretched. A long strip is folded into
+    several, of which the next begins where one ends.
 
     Args:
         grid: How the image was cut.
-        outcomes: The outcome of each region.
-        title: Goes above the picture.
+        outcomes: The outcome of each tile, in the order of their numbers.
+        title: Goes above the picture; the first line is the largest.
         features: GeoJSON Features to outline, with coordinates as `results.geojson` has them.
 
     Returns:
@@ -67,169 +84,309 @@ def draw_map(
     Raises:
         InvalidImage: The image cannot be read.
     """
-    width, height = grid.info.width, grid.info.height
-    scale = INCHES / max(width, height)
-    figure = Figure(
-        figsize=(max(7.0, width * scale + 0.6), max(2.5, height * scale) + 1.2),
-        dpi=DPI,
-        layout="constrained",
-    )
-    axes = figure.add_subplot()
-    shown = _read_small(grid.info)
-    if shown is not None:
-        axes.imshow(shown, extent=(0, width, height, 0), interpolation="nearest")
-    else:
+    info = grid.info
+    parts, across = _parts(info)
+    backdrop = read_small(info, int(MAX_SIDE * max(1, len(parts) / 2)))
+    found = drawn_of(grid, features)
+    areas = _areas(grid, np.frombuffer(bytes(outcomes), np.uint8))
+    handles = _legend(outcomes, found.features)
+    if backdrop is not None and backdrop.has_empty:
+        handles.append(Patch(facecolor=str(NO_DATA), edgecolor="#999999", label="no data"))
+    if None in areas:
+        handles.append(Patch(facecolor="white", edgecolor="#999999", label=OUTSIDE[0]))
+    if backdrop is None:
+        title = [*title, "(the image itself is not shown: it is large, and has no overviews)"]
+    sheet = _Sheet.of(info, parts, across, title, handles)
+    for part, axes in zip(parts, sheet.panels, strict=True):
         axes.set_facecolor("#dddddd")
-        axes.annotate(
-            "(the image itself is not shown: it is large, and has no overviews)",
-            (0.5, 1.0),
-            xycoords="axes fraction",
-            ha="center",
-            va="bottom",
-            fontsize=8,
-        )
-    _tint(axes, grid, outcomes)
-    outlined = _outline(axes, grid.info, features)
-    axes.set_xlim(-0.004 * width, 1.004 * width)
-    axes.set_ylim(1.004 * height, -0.004 * height)
-    axes.set_aspect("equal")
-    axes.set_xlabel("column (pixels)")
-    axes.set_ylabel("row (pixels)")
-    axes.set_title(title, fontsize=11, pad=14 if shown is None else 8)
-    figure.legend(
-        handles=_legend(outcomes, outlined),
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
-        handlelength=2.4,
-        handleheight=1.4,
-    )
-    FigureCanvasAgg(figure)  # not pyplot, whose figures are the whole process's
+        if backdrop is not None:
+            extent = (0, info.width, info.height, 0)
+            axes.imshow(backdrop.pixels, extent=extent, interpolation="nearest", aspect="equal")
+        axes.set_aspect("equal")
+        _draw_areas(axes, areas)
+        _draw_regions(axes, grid, part)
+        _draw_found(axes, found)
+        _frame(axes, info, part, is_only=len(parts) == 1)
     png = io.BytesIO()
-    figure.savefig(png, format="png", bbox_inches="tight", pad_inches=0.15)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a name may have any characters
+        sheet.show_ground(info)
+        sheet.figure.savefig(png, format="png", bbox_inches="tight", pad_inches=0.15)
     return png.getvalue()
 
 
-# --- the image ---
+# --- the sheet ---
 
 
-def _read_small(info: ImageInfo) -> NDArray[np.uint8] | None:
-    """Returns the image as (rows, columns, 3), or None if that took reading it whole."""
-    shrink = max(1.0, max(info.width, info.height) / MAX_SIDE)
-    size = max(1, round(info.height / shrink)), max(1, round(info.width / shrink))
-    with environment(info.url, info.role), open_image(info.url) as source:
-        bands = _bands(source)
-        if not source.overviews(bands[0]) and info.width * info.height > MAX_SOURCE_PIXELS:
-            return None
-        pixels = source.read(bands, out_shape=(len(bands), *size), resampling=Resampling.nearest)
-        nodata = [source.nodatavals[band - 1] for band in bands]
-    stretched = [_stretch(band, none) for band, none in zip(pixels, nodata, strict=True)]
-    rgb = np.stack(stretched * (3 // len(stretched)), axis=-1)
-    grey = rgb.mean(axis=-1, keepdims=True)
-    paler = 0.15 + 0.85 * (0.55 * grey + 0.45 * rgb)
-    small: NDArray[np.uint8] = (255 * paler).astype(np.uint8)
-    return small
+def _parts(info: ImageInfo) -> tuple[list[Part], bool]:
+    """Returns the pieces of the image, and whether it is cut along its columns."""
+    width, height = info.width, info.height
+    across = width > height
+    longer, shorter = max(width, height), min(width, height)
+    aspect = longer / shorter
+    count = 1 if aspect <= LONGEST else max(2, min(12, math.ceil(math.sqrt(aspect / 1.3))))
+    edges = np.linspace(0, longer, count + 1).tolist()
+    return [
+        Part(start, stop, 0, height) if across else Part(0, width, start, stop)
+        for start, stop in itertools.pairwise(edges)
+    ], across
 
 
-def _bands(source: Any) -> list[int]:
-    """Returns the bands that are red, green and blue: those that say so, else the first three."""
-    meanings = list(source.colorinterp)
-    colours = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
-    if all(colour in meanings for colour in colours):
-        return [meanings.index(colour) + 1 for colour in colours]
-    return [1, 2, 3] if source.count >= 3 and ColorInterp.alpha not in meanings[:3] else [1]
+class _Sheet(NamedTuple):
+    """A figure: a title, the image in one panel or several, and a legend below it."""
+
+    figure: Figure
+    panels: list[Axes]
+
+    @classmethod
+    def of(
+        cls,
+        info: ImageInfo,
+        parts: Sequence[Part],
+        across: bool,
+        title: Sequence[str],
+        handles: list[Any],
+    ) -> _Sheet:
+        first = parts[0]
+        width, height = first.right - first.left, first.bottom - first.top
+        scale = INCHES / max(width, height)
+        rows, columns = (len(parts), 1) if across else (1, len(parts))
+        inches = max(8.0, columns * (width * scale + 0.75) + 0.3)
+        in_line = max(1, int((inches - GROUND_INCHES) / 2.1))  # entries of the legend
+        above = 0.36 + 0.2 * (len(title) - 1)
+        below = max(0.55, 0.15 + 0.25 * math.ceil(len(handles) / in_line))
+        tall = max(1.6, rows * (height * scale + 0.5)) + above + below
+        figure = Figure(figsize=(inches, tall), dpi=DPI)
+        FigureCanvasAgg(figure)  # not pyplot, whose figures are the whole process's
+        room = (0, below / tall, 1, 1 - (above + below) / tall)
+        figure.set_layout_engine("constrained", rect=room)
+        name, *others = (_short(line, int(inches * 12)) for line in title)
+        plain: dict[str, Any] = {"ha": "left", "va": "top", "color": INK, "parse_math": False}
+        figure.text(0.01, 1, name, fontsize=13, fontweight="bold", **plain)
+        text = "\n".join(others)
+        figure.text(0.01, 1 - 0.28 / tall, text, fontsize=9.5, linespacing=1.4, **plain)
+        if handles:
+            figure.legend(
+                handles=handles,
+                loc="lower left",
+                bbox_to_anchor=(0.0, 0.0),
+                ncols=in_line,
+                frameon=False,
+                fontsize=9,
+                handlelength=2.2,
+                handleheight=1.2,
+            )
+        return cls(figure, list(np.ravel(figure.subplots(rows, columns, squeeze=False))))
+
+    def show_ground(self, info: ImageInfo) -> None:
+        """Draws a scale bar, and an arrow to the north."""
+        ground = ground_of(info)
+        if ground is None:
+            return
+        self.figure.draw_without_rendering()
+        left, right = self.panels[0].get_xlim()
+        inch = (right - left) / self.panels[0].get_window_extent().width * DPI  # in pixels
+        length, name = bar_of(ground.metres, 1.7 * inch)
+        width, height = self.figure.get_size_inches()
+        place = 1 - GROUND_INCHES / width, 0.03 / height, GROUND_INCHES / width, 0.5 / height
+        strip = self.figure.add_axes(place)
+        strip.set_in_layout(False)
+        strip.set_axis_off()
+        strip.set_xlim(0, GROUND_INCHES)
+        strip.set_ylim(0, 0.5)
+        end = GROUND_INCHES - 0.75
+        bar = [end - length / inch, end]
+        strip.plot(bar, [0.12, 0.12], color=INK, linewidth=2.5, solid_capstyle="butt")
+        strip.text(sum(bar) / 2, 0.2, name, ha="center", fontsize=9, color=INK)
+        x, y = GROUND_INCHES - 0.38, 0.25
+        to_right, up = (0.2 * part for part in ground.north)
+        arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0}
+        head, foot = (x + to_right, y + up), (x - to_right, y - up)
+        strip.annotate("", head, foot, arrowprops=arrow)
+        strip.text(x + 0.12, y, "N", fontsize=9, color=INK, va="center", ha="left")
 
 
-def _stretch(band: NDArray[Any], nodata: float | None) -> NDArray[np.float32]:
-    """Returns a band with its 2nd and 98th percentile at 0 and 1, whatever its type."""
-    values = np.abs(band) if np.iscomplexobj(band) else band
-    known = np.isfinite(values)
-    if nodata is not None:
-        known &= values != nodata
-    low, high = np.percentile(values[known], (2, 98)) if known.any() else (0, 0)
-    if high <= low:
-        return np.where(known, 0.5, 0).astype(np.float32)
-    with np.errstate(invalid="ignore", over="ignore"):
-        stretched = np.clip((values - low) / (high - low), 0, 1)
-    shown: NDArray[np.float32] = np.nan_to_num(stretched).astype(np.float32)
-    return shown
+def _short(line: str, width: int) -> str:
+    line = " ".join(line.split())
+    half = width // 2 - 1
+    return line if len(line) <= width else f"{line[:half]}…{line[-half:]}"
 
 
-# --- what lies over it ---
+def _frame(axes: Axes, info: ImageInfo, part: Part, *, is_only: bool) -> None:
+    """Sets what the axes show, with degrees along left and bottom, and pixels opposite."""
+    axes.set_xlim(part.left, part.right)
+    axes.set_ylim(part.bottom, part.top)
+    axes.tick_params(labelsize=8, colors=INK, length=3)
+    for spine in axes.spines.values():
+        spine.set_linewidth(0.6)
+    width, height = part.right - part.left, part.bottom - part.top
+    inch = max(width, height) / INCHES
+    most = [max(1, min(6, int(side / inch / room))) for side, room in ((width, 0.9), (height, 0.5))]
+    east = degrees_along(info, part.left, part.right, part.bottom, 0, most[0])
+    north = degrees_along(info, part.top, part.bottom, part.left, 1, most[1])
+    if east.places or north.places:
+        axes.set_xticks(east.places, east.labels)
+        axes.set_yticks(north.places, north.labels)
+        if not is_only:
+            return
+        columns, rows = axes.secondary_xaxis("top"), axes.secondary_yaxis("right")
+        for beside in (columns, rows):
+            beside.tick_params("both", labelsize=6.5, colors="#777777", length=2, pad=1)
+        columns.set_xlabel("column", fontsize=6.5, color="#777777", labelpad=1)
+        rows.set_ylabel("row", fontsize=6.5, color="#777777", labelpad=1)
+        return
+    axes.xaxis.set_major_locator(MaxNLocator(most[0], integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(most[1], integer=True))
+    axes.set_xlabel("column (pixels)", fontsize=8)
+    axes.set_ylabel("row (pixels)", fontsize=8)
 
 
-def _tint(axes: Axes, grid: Grid, outcomes: Sequence[Outcome]) -> None:
-    boxes: dict[Outcome, list[Rectangle]] = {}
-    numbered = len(outcomes) <= MAX_NUMBERED
-    thin = 1.0 if numbered else 0.25
-    for region, outcome in enumerate(outcomes):
-        (row, column), (width, height) = grid.region_bounds(region)
-        boxes.setdefault(outcome, []).append(Rectangle((column, row), width, height))
-        if numbered:
+def _show_ground(figure: Figure, axes: Axes, info: ImageInfo) -> None:
+    """Draws a scale bar and an arrow to the north, below the image."""
+    ground = ground_of(info)
+    if ground is None:
+        return
+    figure.draw_without_rendering()
+    box = axes.get_window_extent()
+    pixel = abs(axes.get_xlim()[1] - axes.get_xlim()[0]) / box.width * figure.dpi  # per inch
+    length, name = bar_of(ground.metres, 1.6 * pixel)
+    inches = length / pixel
+    width, height = figure.get_figwidth(), figure.get_figheight()
+    strip = figure.add_axes((1 - 2.75 / width, 0.02 / height, 2.65 / width, 0.5 / height))
+    strip.set_in_layout(False)
+    strip.set_axis_off()
+    strip.set_xlim(0, 2.65)
+    strip.set_ylim(0, 0.5)
+    strip.plot([2.0 - inches, 2.0], [0.14, 0.14], color=INK, linewidth=2.5, solid_capstyle="butt")
+    strip.text(2.0 - inches / 2, 0.22, name, ha="center", fontsize=9, color=INK)
+    right, up = ground.north
+    strip.annotate(
+        "",
+        (2.4 + 0.16 * right, 0.25 + 0.16 * up),
+        (2.4 - 0.16 * right, 0.25 - 0.16 * up),
+        arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.2},
+    )
+    strip.text(2.4 + 0.16, 0.25, "N", fontsize=9, color=INK, va="center", ha="left")
+
+
+# --- what lies over the image ---
+
+
+def _areas(grid: Grid, outcomes: NDArray[np.uint8]) -> dict[Outcome | None, Any]:
+    """Returns the area of tiles of each outcome that is no success; None: of no tile.
+
+    Tiles are drawn as their cores, which don't overlap. Of very many, neighbours are one cell,
+    that is as its worst.
+    """
+    rows, columns = grid.places()
+    ranks = np.zeros(256, np.uint8)
+    ranks[list(_RANKS)] = np.arange(2, 2 + len(_RANKS))
+    cells = np.zeros((grid.rows, grid.columns), np.uint8)
+    cells[rows, columns] = np.maximum(1, ranks[outcomes])
+    step = math.ceil(max(cells.shape) / MAX_CELLS)
+    tops, lefts = np.arange(0, grid.rows, step), np.arange(0, grid.columns, step)
+    cells = np.maximum.reduceat(np.maximum.reduceat(cells, tops, axis=0), lefts, axis=1)
+    y = np.array([*(grid.down.core(int(row))[0] for row in tops), grid.info.height])
+    x = np.array([*(grid.across.core(int(column))[0] for column in lefts), grid.info.width])
+    names: list[Outcome | None] = [None, *_RANKS]
+    areas = {}
+    for name, rank in zip(names, (0, *range(2, 2 + len(_RANKS))), strict=True):
+        row, column = np.nonzero(cells == rank)
+        if len(row):
+            boxes = shapely.box(x[column], y[row], x[column + 1], y[row + 1])
+            areas[name] = shapely.union_all(boxes)
+    return areas
+
+
+def _draw_areas(axes: Axes, areas: Mapping[Outcome | None, Any]) -> None:
+    for outcome, area in areas.items():
+        path = _path(area)
+        if outcome is None:
+            _, colour, cover = OUTSIDE
+            axes.add_patch(PathPatch(path, facecolor=colour, alpha=cover, linewidth=0, zorder=1))
+            continue
+        _, colour, cover, hatch = LOOKS[outcome]
+        axes.add_patch(PathPatch(path, facecolor=colour, alpha=cover, linewidth=0, zorder=1))
+        lines = PathPatch(path, facecolor="none", edgecolor=colour, hatch=hatch, zorder=2)
+        lines.set_linewidth(0)
+        axes.add_patch(lines)
+        for ink, width in (("white", 2.6), (colour, 1.2)):
+            border = PathPatch(path, facecolor="none", edgecolor=ink, linewidth=width, zorder=2)
+            axes.add_patch(border)
+
+
+def _path(area: Any) -> Outline:
+    rings = shapely.get_rings(shapely.get_parts(area))
+    return Outline.make_compound_path(*(Outline(ring, closed=True) for ring in map(_points, rings)))
+
+
+def _points(ring: Any) -> NDArray[np.float64]:
+    return np.asarray(shapely.get_coordinates(ring), float)
+
+
+def _draw_regions(axes: Axes, grid: Grid, part: Part) -> None:
+    """Draws the borders of regions, and their numbers, as far as they can be told apart."""
+    if not 1 < grid.region_count <= MAX_BORDERED:
+        return
+    rows, columns = grid.places()
+    starts = np.concatenate([[0], np.cumsum(grid.tiles_per_region)[:-1]])
+    corners = [
+        (grid.across.core(int(left))[0], grid.down.core(int(top))[0],
+         grid.across.core(int(right))[1], grid.down.core(int(bottom))[1])
+        for left, top, right, bottom in zip(
+            np.minimum.reduceat(columns, starts), np.minimum.reduceat(rows, starts),
+            np.maximum.reduceat(columns, starts), np.maximum.reduceat(rows, starts), strict=True)
+    ]  # fmt: skip
+    lines = [[(x, y), (right, y), (right, bottom), (x, bottom), (x, y)]
+             for x, y, right, bottom in corners]  # fmt: skip
+    thin = 0.8 if len(corners) <= MAX_NUMBERED else 0.3
+    for colour, width in (("black", 1.8 * thin), ("white", thin)):
+        axes.add_collection(
+            LineCollection(lines, colors=colour, linewidths=width, alpha=0.55, zorder=3)
+        )
+    if len(corners) > MAX_NUMBERED:
+        return
+    for number, (x, y, _, bottom) in enumerate(corners):
+        if part.left <= x < part.right and y < part.bottom and bottom > part.top:
             axes.annotate(
-                str(region),
-                (column, row),
-                (4, -4),
+                str(number),
+                (x, max(y, part.top)),
+                (3, -3),
                 textcoords="offset points",
                 va="top",
-                fontsize=9,
+                fontsize=7.5,
                 color="white",
-                path_effects=[withStroke(linewidth=2, foreground="black")],
+                path_effects=[withStroke(linewidth=1.8, foreground="black")],
                 zorder=4,
+                annotation_clip=True,
             )
-    for outcome, rectangles in boxes.items():
-        _, face, cover, hatch, ink = LOOKS[outcome]
-        tint = PatchCollection(rectangles, facecolor=face, alpha=cover, linewidth=0, zorder=1)
-        axes.add_collection(tint)
-        border = PatchCollection(rectangles, facecolor="none", edgecolor="white", zorder=3)
-        border.set_linewidth(thin)
-        axes.add_collection(border)
-        if hatch:
-            lines = PatchCollection(rectangles, facecolor="none", edgecolor=ink, zorder=2)
-            lines.set_hatch(hatch)
-            lines.set_linewidth(0)
-            axes.add_collection(lines)
 
 
-def _outline(axes: Axes, info: ImageInfo, features: Iterable[Mapping[str, Any]]) -> int:
-    """Outlines the features; returns how many."""
-    shapes = [shape(feature["geometry"]) for feature in features if feature.get("geometry")]
-    if not shapes:
-        return 0
-    parts = shapely.get_parts(shapely.get_parts(shapes))  # twice: collections hold multi-parts
-    kinds = shapely.get_type_id(parts)
-    rings = shapely.get_rings(parts[kinds == shapely.GeometryType.POLYGON])
-    lines = np.concatenate([rings, parts[kinds == shapely.GeometryType.LINESTRING]])
-    points = parts[kinds == shapely.GeometryType.POINT]
-    paths, of = shapely.get_coordinates(lines, return_index=True)
-    paths = _to_pixels(info, paths)
-    segments = np.split(paths, np.flatnonzero(np.diff(of)) + 1) if len(paths) else []
-    axes.add_collection(LineCollection(segments, colors=FEATURE_COLOUR, linewidths=0.6, zorder=2.5))
-    dots = _to_pixels(info, shapely.get_coordinates(points))
-    axes.plot(*dots.T, ".", color=FEATURE_COLOUR, markersize=3, zorder=2.5)
-    return len(shapes)
+def _draw_found(axes: Axes, found: Found) -> None:
+    for colour, width in (("black", 1.6), (FEATURE_COLOUR, 0.8)):
+        axes.add_collection(
+            LineCollection(list(found.lines), colors=colour, linewidths=width, zorder=2.5)
+        )
+    axes.plot(*found.points.T, ".", color=FEATURE_COLOUR, markersize=3, zorder=2.5)
 
 
-def _to_pixels(info: ImageInfo, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    if info.crs is None or not len(points):
-        return points
-    return np.column_stack(from_lonlat(info, points[:, 0], points[:, 1]))
-
-
-def _legend(outcomes: Sequence[Outcome], outlined: int) -> list[Any]:
-    from matplotlib.lines import Line2D
-
-    count = f"of {len(outcomes)} regions" if len(outcomes) != 1 else "of 1 region"
+def _legend(outcomes: Sequence[int], features: int) -> list[Any]:
+    """Returns the entries of what is there; a success is the image itself."""
+    tiles = np.bincount(np.frombuffer(bytes(outcomes), np.uint8), minlength=256)
+    of = f"of {len(outcomes):,} tile{'s' if len(outcomes) != 1 else ''}"
     handles: list[Any] = [
         Patch(
-            facecolor=(face, 0.6),
-            edgecolor=ink or face,
+            facecolor=(colour, 0.5),
+            edgecolor=colour,
             hatch=hatch,
-            label=f"{name}: {sum(1 for found in outcomes if found == outcome)} {count}",
+            label=f"{name}: {tiles[outcome]:,} {of}",
         )
-        for outcome, (name, face, _, hatch, ink) in LOOKS.items()
+        for outcome, (name, colour, _, hatch) in LOOKS.items()
+        if tiles[outcome]
     ]
-    if outlined:
-        label = f"{outlined:,} features"
-        handles.append(Line2D([], [], color=FEATURE_COLOUR, linewidth=1.5, label=label))
+    if features:
+        label = f"{features:,} feature{'s' if features != 1 else ''}"
+        line = Line2D([], [], color=FEATURE_COLOUR, linewidth=1.5, label=label)
+        line.set_path_effects([withStroke(linewidth=3, foreground="black")])
+        handles.append(line)
     return handles

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -12,13 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ..errors import ImageExists, JobCancelled, RayNotInitialized, RaytrackerError, TableUnavailable
 from ..imagery import Grid
 from ..imagery.names import is_in_s3
-from ..job_table import JobItem, JobTable, check_image_id, ledger_of
+from ..job_table import JobItem, JobTable, check_image_id
 from ..pipeline import (
     JOB,
     MAP,
@@ -40,7 +38,6 @@ from .interrupt import Interrupted, Interruptible
 from .show import EXIT_STATUS, in_short, one_line, print_json, print_summary, so_far
 from .tables import resume_line
 
-MAX_OUTLINED_BYTES = 64_000_000  # of results.geojson
 START_SECONDS = 30.0
 LEAVE_SECONDS = 10.0
 KNOCK_SECONDS = 5.0
@@ -119,7 +116,7 @@ def run_image(
         )
         resume = None if embedded else resume_line(image_id, function, table_name)
         job, code = _Run(process, display, table, image_id, before, resume).supervise()
-        if job is not None and planned.store is not None and code < 128:
+        if job is not None and planned.store is not None:
             display.doing("drawing the picture")
             files = _files(job, planned.grid, planned.store, display)
         display.end()
@@ -276,27 +273,16 @@ class _Run:
 def _files(job: JobItem, grid: Grid, store: ResultStore, display: Display) -> dict[str, str]:
     """Draws the picture; returns what lies where in the output."""
     files = {"job": f"{store.url}/{JOB}", "results": f"{store.url}/{RESULTS}"}
+    if job.status == "CANCELLED":  # before there were any
+        files = {}
     try:
-        from .picture import draw_map
+        from .map import features_of, picture_of
 
-        ledger = ledger_of(job)
-        png = draw_map(
-            grid,
-            [ledger.outcome(region) for region in range(grid.region_count)],
-            title=f"{Path(grid.info.url).name}\n{in_short(job)}",
-            features=_features(store),
-        )
-        store.write(MAP, png)
+        store.write(MAP, picture_of(job, grid, features_of(store) if files else ()))
+    except KeyboardInterrupt:
+        display.say("no picture: interrupted")
+        return files
     except Exception as err:  # whatever it is, the job has ended as its status says
         display.say(f"no picture: {type(err).__name__}: {one_line(err)}")
         return files
     return {**files, "picture": f"{store.url}/{MAP}"}
-
-
-def _features(store: ResultStore) -> list[dict[str, Any]]:
-    """Returns the features to outline in the picture: none where they are many, or far away."""
-    path = Path(store.url, RESULTS)
-    if store.url.startswith("s3://") or path.stat().st_size > MAX_OUTLINED_BYTES:
-        return []
-    features: list[dict[str, Any]] = json.loads(path.read_bytes())["features"]
-    return features

@@ -77,6 +77,8 @@ RAY_ADDRESS: the Ray cluster to use ("auto": the one on this machine); without i
 
 {_STATUSES} elsewhere, 130 cancelled by Ctrl-C, \
 2 bad usage (arguments, image, table, credentials), 1 anything else"""
+MAP_EPILOG = """\
+[bold]Example:[/bold] raytracker map /data/scene.tif --table ImageJobs --output scene-map.png"""
 COST_EPILOG = """\
 [bold]Example:[/bold] raytracker cost --regions 5000 --tiles 20000 --minutes 10"""
 TABLE_EPILOG = """\

@@ -56,13 +56,28 @@ def read_mask(image: ImageInfo, window: Window, role: str | None = None) -> NDAr
     The arguments and errors are those of `read_window`.
     """
     with _opened(image, window, role) as source:
-        if ColorInterp.alpha in source.colorinterp:
-            alpha = source.colorinterp.index(ColorInterp.alpha) + 1
-            return np.asarray(source.read(alpha, window=window), np.bool_)
-        if MaskFlags.per_dataset in source.mask_flag_enums[0]:
-            return np.asarray(source.read_masks(1, window=window), np.bool_)
-        # Not rasterio's dataset_mask(): of red, green, blue and another band it asks the last only.
-        return np.asarray(source.read_masks(window=window).any(axis=0), np.bool_)
+        return mask_of(source, window=window)
+
+
+def mask_of(
+    source: Any, *, window: Window | None = None, shape: tuple[int, int] | None = None
+) -> NDArray[np.bool_]:
+    """Returns which pixels of an open image are valid, as (rows, columns).
+
+    Args:
+        source: The image.
+        window: The part, in pixels; None: all of it.
+        shape: Of what is returned; None: that of the part.
+    """
+    small = {"window": window, "out_shape": shape}
+    if ColorInterp.alpha in source.colorinterp:
+        alpha = source.colorinterp.index(ColorInterp.alpha) + 1
+        return np.asarray(source.read(alpha, **small), np.bool_)
+    if MaskFlags.per_dataset in source.mask_flag_enums[0]:
+        return np.asarray(source.read_masks(1, **small), np.bool_)
+    # Not rasterio's dataset_mask(): of red, green, blue and another band it asks the last only.
+    masks = [source.read_masks(band, **small) != 0 for band in source.indexes]
+    return np.asarray(np.any(masks, axis=0), np.bool_)
 
 
 @contextmanager

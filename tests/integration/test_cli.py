@@ -165,9 +165,9 @@ def test_a_run_that_fails(folder: Path, env: dict[str, str], job_table: JobTable
 
 
 def test_sigterm_cancels(folder: Path, env: dict[str, str], job_table: JobTable):
-    """Status 143, and the item says CANCELLED before the process ends."""
+    """Status 143, and the item says CANCELLED before the process ends; it is drawn as well."""
     line = command(folder, "run", BAHAMAS, "detector.py:slow", "--table", job_table.table_name)
-    line += ["--tile-size", "32", "--image-id", "scene", "--json"]
+    line += ["--tile-size", "32", "--image-id", "scene", "--json", "--output", "out"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(line, cwd=folder, env=environment(**env), text=True, **pipes)
     _wait_for_a_tile(job_table, "scene")
@@ -179,6 +179,7 @@ def test_sigterm_cancels(folder: Path, env: dict[str, str], job_table: JobTable)
     assert f"go on with: raytracker run --resume --table {name} scene detector.py:slow\n" in stderr
     assert json.loads(stdout)["status"] == "CANCELLED"
     assert job_table.read("scene").status == "CANCELLED"
+    assert (folder / "out" / "map.png").read_bytes().startswith(b"\x89PNG")
 
 
 # --- at a terminal, with a Ray of its own ---

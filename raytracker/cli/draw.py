@@ -1,0 +1,33 @@
+"""The command `raytracker map`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .tables import TableName, job_of, table_name_of
+from .told import told
+
+
+def draw(
+    image_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGE_ID", help="The key in the table, or the path of a local file."
+        ),
+    ],
+    table: TableName = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.png", help="Where the picture goes.", show_default="NAME-map.png"
+        ),
+    ] = None,
+) -> None:
+    """Draw an image and what of it is no success, from the table and the image alone."""
+    with told():
+        from .map import map_image
+
+        path = map_image(job_of(image_id, table_name_of(table)), output)
+        typer.echo(f"picture    {path}")

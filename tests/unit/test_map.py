@@ -1,0 +1,113 @@
+"""`raytracker map`: the picture from the item and the image alone."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+from typer.testing import CliRunner
+
+from raytracker import job_table
+from raytracker.cli import map as cli_map
+from raytracker.cli.command import app
+from raytracker.cli.options import Refused
+from raytracker.cli.tables import job_of
+from raytracker.errors import InvalidImage, OutputError
+from raytracker.imagery import Grid, describe, plan
+from raytracker.job_table import JobItem, ledger_of
+from raytracker.ledger import Outcome
+from raytracker.run.beginning import How, begin
+from tests.support.images import make_image
+from tests.support.simulated_table import SimulatedTable
+
+WHERE = {"crs": "EPSG:32618", "transform": rasterio.Affine(10, 0, 5e5, 0, -10, 4e6)}
+ROI = "POLYGON ((500000 4000000, 500990 4000000, 500990 3999010, 500000 3999010, 500000 4000000))"
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> SimulatedTable:
+    """A job table that the command finds."""
+    table = SimulatedTable()
+    monkeypatch.setattr(job_table, "JobTable", lambda name: table)
+    return table
+
+
+def scene(folder: Path, size: int = 200) -> Path:
+    return make_image(folder / "scene.tif", np.full((1, size, size), 90, "uint8"), **WHERE)
+
+
+def started(table: SimulatedTable, path: Path, image_id: str, **cut: Any) -> Grid:
+    """Notes a run of the image, as `process_image` does."""
+    grid = plan(describe(path), 50, 10, 100, **cut)
+    job = JobItem(image_id, image_url=str(path), roi_wkt=grid.roi)
+    begin(job, grid.tiles_per_region, table, "error", grid.to_dict(), False, How())
+    return grid
+
+
+@pytest.mark.parametrize("cut", [{}, {"roi": ROI}, {"edges": "pad", "bands": [1, 1]}])
+def test_the_grid_is_in_the_item(tmp_path: Path, table: SimulatedTable, cut: Any) -> None:
+    """With ROI, edges and bands; nothing else is needed."""
+    grid = started(table, scene(tmp_path), "scene", **cut)
+    job = table.read("scene")
+    assert job is not None
+    found = cli_map.grid_of(job)
+    assert found.to_dict() == grid.to_dict()
+    assert found.tiles_per_region == grid.tiles_per_region
+    assert cli_map.picture_of(job, found).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("by", ["scene-1", "scene.tif"])
+def test_the_command_draws_it(
+    tmp_path: Path, table: SimulatedTable, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """By its key, or by the path that `run` took; beside the reader."""
+    monkeypatch.chdir(tmp_path)
+    path = scene(tmp_path)
+    started(table, path, by if by == "scene-1" else str(path))
+    done = CliRunner().invoke(app, ["map", by, "--table", "T"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "picture    scene-map.png\n"
+    assert Image.open(io.BytesIO(Path("scene-map.png").read_bytes())).width > 500
+    assert CliRunner().invoke(app, ["map", by, "--table", "T", "--output", "x.png"]).exit_code == 0
+    assert Path("x.png").exists()
+
+
+def test_the_title_says_which_when_and_why(
+    tmp_path: Path, table: SimulatedTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image, the date, how it ended, and what tiles failed of most often."""
+    started(table, scene(tmp_path), "scene-1")
+    job = table.read("scene-1")
+    assert job is not None
+    assert len(list(cli_map._title(job))) == 2
+    ledger = ledger_of(job)
+    reasons = {0: "rare", 1: "often", 2: "often"}
+    ledger.merge([(tile, bytes([Outcome.ERROR])) for tile in reasons], reasons)
+    monkeypatch.setattr(cli_map, "ledger_of", lambda job: ledger)
+    name, told, why = cli_map._title(replace(job, end_time=1_764_232_500_000))
+    assert name == "scene-1"
+    assert told.startswith("2025-11-27 08:35 UTC · ")
+    assert why == "failed, 2 of 3: often"
+
+
+def test_what_cannot_be_drawn(tmp_path: Path, table: SimulatedTable) -> None:
+    """Is told in one line: no such image, one without a cut, another image, no place for it."""
+    with pytest.raises(Refused, match="'nobody' is not in table 'T'"):
+        cli_map.map_image(job_of("nobody", "T"), None)
+    begin(JobItem("plain"), 5, table, "error", None, False, How())
+    with pytest.raises(Refused, match="'plain' was not cut by raytracker"):
+        cli_map.map_image(job_of("plain", "T"), None)
+    path = scene(tmp_path)
+    started(table, path, "scene")
+    with pytest.raises(OutputError, match="cannot be written"):
+        cli_map.map_image(job_of("scene", "T"), str(tmp_path / "no" / "x.png"))
+    scene(tmp_path, 300)
+    with pytest.raises(Refused, match="is not the image that 'scene' was cut from"):
+        cli_map.map_image(job_of("scene", "T"), None)
+    path.unlink()
+    with pytest.raises(InvalidImage, match="scene.tif"):
+        cli_map.map_image(job_of("scene", "T"), None)
