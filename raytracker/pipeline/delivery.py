@@ -35,7 +35,7 @@ def deliver(
     try:
         store.merge(tiles, PIXEL_COORDINATES if info.crs is None else None)
         store.write("job.json", json.dumps(job.to_dict(), indent=2).encode() + b"\n")
-        for bucket, prefix in _buckets(json.loads(job.outputs or "[]")):
+        for bucket, prefix in _buckets(_objects(job.outputs)):
             store.copy(RESULTS, bucket, "/".join(filter(None, (prefix, f"{_file(job)}.geojson"))))
     except OutputError as err:
         raise NotMerged(
@@ -71,7 +71,7 @@ def feature_properties(job: JobItem) -> dict[str, Any]:
     """
     merged: dict[str, Any] = {}
     try:
-        for properties in json.loads(job.feature_properties or "[]"):
+        for properties in _objects(job.feature_properties):
             merged.update(properties)
     except (ValueError, TypeError, RecursionError) as err:  # an item may hold anything
         raise OutputError(
@@ -81,7 +81,16 @@ def feature_properties(job: JobItem) -> dict[str, Any]:
     return merged
 
 
-def _buckets(sinks: Any) -> list[tuple[str, str]]:
+def _objects(text: str | None) -> list[dict[str, Any]]:
+    """Returns the objects in an item's JSON list; what else somebody wrote there is none."""
+    try:
+        found = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        return []
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _buckets(sinks: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Returns the bucket and the prefix of S3 outputs that a request names, not of our own."""
     found = []
     for sink in sinks:

@@ -53,7 +53,8 @@ def test_the_properties_of_a_request() -> None:
     """Later ones are written over earlier ones."""
     job = JobItem(image_id="i", feature_properties='[{"a": 1, "b": 1}, {"b": 2}]')
     assert feature_properties(job) == {"a": 1, "b": 2}
-    assert feature_properties(JobItem(image_id="i")) == {}
+    for text in (None, "", "[", "{}", "7", '[1, "x"]', "[" * 100_000):
+        assert feature_properties(JobItem(image_id="i", feature_properties=text)) == {}
 
 
 def test_what_cannot_be_delivered(store: ResultStore) -> None:
