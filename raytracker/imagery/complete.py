@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,6 +12,7 @@ from rasterio.enums import MaskFlags
 
 from ..errors import InvalidImage
 from .info import numpy_dtype
+from .names import gdal_name, in_bucket
 
 # Sizes of netCDF's types, in bytes: byte, char, short, int, float, double, and those of CDF-5.
 _CDF_BYTES = dict(enumerate((1, 1, 2, 4, 4, 8, 1, 2, 4, 8, 8), start=1))
@@ -18,10 +20,15 @@ _CDF_WORDS = {1: (4, 4), 2: (4, 8), 5: (8, 8)}  # by version: bytes of a count, 
 _STREAMING = 2**32 - 1, 2**64 - 1  # records that are not counted
 
 
-def check_complete(source: Any, url: str) -> None:
+def check_complete(source: Any, url: str, head: Callable[[str, str], Any]) -> None:
     """Refuses an image whose file is shorter than its header says, or whose mask is no image.
 
     Of other formats GDAL says so itself, when it reads what is not there.
+
+    Args:
+        source: The image, opened by rasterio.
+        url: Its name.
+        head: Asks S3 for the head of an object, by bucket and key.
 
     Raises:
         InvalidImage: It is.
@@ -30,10 +37,17 @@ def check_complete(source: Any, url: str) -> None:
     if mask.is_file() and MaskFlags.per_dataset not in source.mask_flag_enums[0]:
         raise InvalidImage(f"{mask}, the mask of {url}, is damaged: make it anew, or remove it")
     needed = {"ENVI": _envi, "PCIDSK": _pcidsk, "netCDF": _netcdf}.get(source.driver)
-    file = Path(source.files[0]) if source.files else None
-    if needed is None or file is None or not file.is_file():
+    file = Path(source.files[0]) if needed is not None and source.files else None
+    place = in_bucket(gdal_name(url))
+    if needed is _envi and place is not None:
+        there = int(head(*place)["ContentLength"])
+    elif file is not None and file.is_file():
+        there = file.stat().st_size
+    else:
         return
-    there, least = file.stat().st_size, needed(source, file)
+    assert needed is not None
+    assert file is not None
+    least = needed(source, file)
     if there < least:
         raise InvalidImage(
             f"{url} is truncated: it has {there} bytes, and by its header at least {least}; "

@@ -53,7 +53,7 @@ def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInf
             such = f", such as {source.subdatasets[0]}" if source.subdatasets else ""
             raise InvalidImage(f"{url} has no bands of its own: name one of its subdatasets{such}")
         try:
-            check_complete(source, url)
+            check_complete(source, url, head_object(role))
             _check_end(source, url)
             _check_transform(source, url)
             return _described(source, url, role)

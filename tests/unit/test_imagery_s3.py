@@ -154,3 +154,17 @@ def test_a_role_that_cannot_be_assumed(bucket: str) -> None:
     """Named in one line."""
     with pytest.raises(InvalidImage, match="role not-a-role cannot be assumed"):
         describe(f"{bucket}/bahamas.tif", role="not-a-role")
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_a_raw_object_that_was_cut_short(bucket: str, tmp_path: Path) -> None:
+    """GDAL would read zeros where it ends."""
+    pixels = np.arange(3 * 20 * 30).reshape(3, 20, 30).astype("uint16")
+    path = make_image(tmp_path / "raw.dat", pixels, driver="ENVI")
+    client = boto3.client("s3")
+    client.upload_file(str(path.with_suffix(".hdr")), "scenes", "2024/raw.hdr")
+    client.upload_file(str(path), "scenes", "2024/raw.dat")
+    assert np.array_equal(read(plan(describe(f"{bucket}/raw.dat")).tile(0, 0)), pixels)
+    client.put_object(Bucket="scenes", Key="2024/raw.dat", Body=path.read_bytes()[:-2])
+    with pytest.raises(InvalidImage, match="it has 3598 bytes, and by its header at least 3600"):
+        describe(f"{bucket}/raw.dat")
