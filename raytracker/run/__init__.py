@@ -8,10 +8,10 @@ from .beginning import (
     go_on,
     job_item,
     job_table,
-    patiently,
     read_tracked,
 )
 from .keeping import keep, leave
+from .patience import patiently
 from .reports import report_of, span_of
 from .run import Run
 from .taking import once_free

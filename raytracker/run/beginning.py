@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import random
-import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 from ..actor import Pool, Spec
 from ..errors import ImageExists, JobVanished, ResumeMismatch, TableUnavailable
@@ -26,12 +24,10 @@ from ..job_table import (
 )
 from ..ledger import Layout
 from ..ray_runtime import check_connected, job_name
+from .patience import patiently
 from .taking import once_free
 
 IfExists = Literal["error", "resume", "restart"]
-START_SECONDS = 30.0
-
-T = TypeVar("T")
 
 
 class How(NamedTuple):
@@ -195,20 +191,6 @@ def read_tracked(table: JobTable, image_id: str) -> JobItem:
             "start it with if_exists='restart'"
         )
     return found
-
-
-def patiently(request: Callable[[], T]) -> T:
-    """Repeats a request that is safe to repeat, until DynamoDB answers or half a minute is over."""
-    deadline = time.monotonic() + START_SECONDS
-    delay = 0.1
-    while True:
-        try:
-            return request()
-        except TableUnavailable:
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(delay * random.uniform(0.5, 1.0))
-        delay = min(2.0, delay * 2)
 
 
 def _once_free(found: JobItem, table: JobTable, how: How) -> JobItem:

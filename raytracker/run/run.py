@@ -26,8 +26,8 @@ from ..ledger import Layout, Ledger, Span
 from ..progress import Progress
 from ..ray_runtime import actor_state, cluster, holding_connection, in_a_line, is_connected
 from ..reporter import reporter
-from .beginning import patiently
 from .failing import Failing
+from .patience import START_SECONDS, in_time
 
 logger = logging.getLogger(__name__)
 
@@ -125,10 +125,10 @@ class Run:
         """Waits until all that this process reported is durable; see `Reporter.flush`."""
         reporter().flush(self.spec, timeout, received=received)
 
-    def deliver(self) -> None:
+    def deliver(self, timeout: float = CALL_SECONDS) -> None:
         """Lets the actor have what this process reported, so that it sees its own reports."""
         if is_connected():
-            reporter().deliver(self.spec, CALL_SECONDS)
+            reporter().deliver(self.spec, timeout)
 
     def fail(self, fault: RaytrackerError) -> None:
         """Notes what ended the run, for the next caller in this process."""
@@ -260,28 +260,35 @@ class Run:
         """Returns the regions that are not settled, if that can be told at once; else None.
 
         Args:
-            timeout: Seconds to wait for the actor, or for the table.
+            timeout: Seconds to wait for the actor and the table.
         """
+        deadline = time.monotonic() + timeout
         try:
-            view: LedgerView | None = self.ask("view", timeout=timeout)
+            # Half of it for each, and an actor that is silent is not asked again.
+            silent = self._silent_since is not None
+            view: LedgerView | None = None if silent else self.ask("view", timeout=timeout / 2)
             if view is not None and view.encoded is not None:
                 return Ledger.decode(view.encoded).pending()
-            item = self.spec.table.read(self.image_id)
+            left = deadline - time.monotonic()
+            item = in_time(lambda: self.spec.table.read(self.image_id), max(0.0, left))
             return None if item is None else ledger_of(item).pending()
         except RaytrackerError:
             return None
 
-    def read(self) -> JobItem:
+    def read(self, timeout: float = START_SECONDS) -> JobItem:
         """Returns the run's item.
+
+        Args:
+            timeout: Seconds to wait for DynamoDB.
 
         Raises:
             JobVanished: The item was deleted.
             TrackerSuperseded: Another run took the image over.
             TableError: DynamoDB refuses.
-            TableUnavailable: DynamoDB did not answer for half a minute.
+            TableUnavailable: DynamoDB did not answer in time.
         """
         table = self.spec.table
-        item = patiently(lambda: table.read(self.image_id))
+        item = in_time(lambda: table.read(self.image_id), timeout)
         over: RaytrackerError
         if item is None:
             over = JobVanished(f"image {self.image_id!r} is not in table {table.table_name!r}")

@@ -13,10 +13,12 @@ from ..errors import (
     ImageStalled,
     RaytrackerError,
     TableError,
+    TableUnavailable,
     WaitTimeout,
 )
 from ..job_table import JobItem, ledger_of
 from ..ray_runtime import in_worker, is_connected, what_runs
+from .patience import START_SECONDS
 from .run import CALL_SECONDS, POLL_SECONDS, Run
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class Wait:
         self._read_at = 0.0
         self._warned_at = time.monotonic()
         self._refused_since: float | None = None
+        self._away: TableUnavailable | None = None
 
     def result(self) -> JobItem:
         """Waits; returns or raises what `ImageTracker.wait` does."""
@@ -79,7 +82,7 @@ class Wait:
         if status.fault:
             raise status.fault
         self._check_refused(status.trouble)
-        return self._run.read() if _is_over(status, self._run.spec.ends) else None
+        return self._item() if _is_over(status, self._run.spec.ends) else None
 
     def _check_refused(self, trouble: RaytrackerError | None) -> None:
         """Raises what DynamoDB refuses; credentials may be about to be renewed."""
@@ -97,8 +100,8 @@ class Wait:
         if time.monotonic() < self._read_at or self._left(1.0) <= 0:
             return None
         self._read_at = time.monotonic() + TABLE_POLL_SECONDS
-        item = self._run.read()
-        if item.end_time is not None:
+        item = self._item()
+        if item is None or item.end_time is not None:
             return item
         if ledger_of(item).settled:
             if not self._run.spec.ends:
@@ -107,14 +110,26 @@ class Wait:
             # run before has settled them meanwhile. Nobody has anything to report then.
             if is_connected() and item.tracker_ends is not False:
                 with suppress(ActorUnavailable):  # it is tried again
-                    self._run.ask("open", start=True)
+                    self._run.ask("open", start=True, timeout=self._left(CALL_SECONDS))
         return None
+
+    def _item(self) -> JobItem | None:
+        """Returns the run's item; None where the table does not answer before the time-out."""
+        try:
+            item = self._run.read(self._left(START_SECONDS))
+        except TableUnavailable as err:
+            if self._left(1.0) > 0:
+                raise
+            self._away = err
+            return None
+        self._away = None
+        return item
 
     def _why(self) -> str:
         """Returns what is wrong, as the end of a sentence."""
         if self._status is None:
-            silence = self._run.silence()
-            return f" ({silence})" if silence else ""
+            why = self._run.silence() or self._away
+            return f" ({why})" if why else ""
         return f" ({self._status.trouble})" if self._status.trouble else ""
 
     def _warn(self) -> None:
@@ -193,8 +208,9 @@ class Stall:
 
 def end_settled(run: Run, timeout: float) -> JobItem:
     """Ends a settled image that was begun with `ends=False`; see `ImageTracker.end`."""
+    deadline = time.monotonic() + timeout
     _end(run, None, timeout)
-    return run.read()
+    return run.read(max(HINT_SECONDS, deadline - time.monotonic()))
 
 
 def end_early(run: Run, state: str, timeout: float) -> None:
@@ -218,11 +234,15 @@ def end_early(run: Run, state: str, timeout: float) -> None:
 def _end(run: Run, state: str | None, timeout: float) -> Status:
     """Has the actor end the job until that is durable; returns how it stands then."""
     deadline = time.monotonic() + timeout
-    run.deliver()
+
+    def left() -> float:
+        return max(HINT_SECONDS, min(CALL_SECONDS, deadline - time.monotonic()))
+
+    run.deliver(min(CALL_SECONDS, timeout))
     while True:
         # Told again until it shows: an actor that died meanwhile has forgotten it.
-        [refused] = run.ask("end", state, start=True) or (None,)
-        status: Status | None = run.ask("status")
+        [refused] = run.ask("end", state, start=True, timeout=left()) or (None,)
+        status: Status | None = run.ask("status", timeout=left())
         if status is not None:
             if status.fault:
                 raise status.fault

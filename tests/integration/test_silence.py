@@ -13,7 +13,7 @@ import ray
 
 from raytracker import ImageTracker, JobTable
 from raytracker.actor import NAMESPACE, ImageActor, Spec, find, finding
-from raytracker.errors import WaitTimeout
+from raytracker.errors import ActorUnavailable, FlushTimeout, WaitTimeout
 from raytracker.ray_runtime import node_address
 from tests.support.jobs import counts
 from tests.support.waiting import wait_until
@@ -48,6 +48,23 @@ def test_a_stopped_actor_is_named(stopped: tuple[ImageTracker, int]) -> None:
     wait_until(lambda: tracker.progress().trouble is None)
     tracker.report(1)
     assert counts(tracker.wait(30)) == (2, 2, 0)
+
+
+def test_a_stopped_actor_holds_no_time_out_up(stopped: tuple[ImageTracker, int]) -> None:
+    """Neither of who waits nor of who ends; also with a report on its way."""
+    tracker, pid = stopped
+    tracker.report(1)
+    for call, error in (
+        (tracker.wait, WaitTimeout),
+        (tracker.flush, FlushTimeout),
+        (tracker.cancel, ActorUnavailable),
+        (tracker.end, ActorUnavailable),
+    ):
+        began = time.monotonic()
+        with pytest.raises(error):
+            call(1)
+        assert 1 <= time.monotonic() - began < 3  # 1 to 2; the machine may be busy
+    os.kill(pid, signal.SIGCONT)
 
 
 def test_an_actor_that_waits_to_be_made_is_named(
