@@ -71,26 +71,17 @@ def run_image(
         call = load_function(function)
         workers_of(call, work)  # which refuses what is none
         display = stack.enter_context(Display())
-        if embedded:
-            on_s3 = is_in_s3(image) or (output or "").startswith("s3://")
-            table = embedded_table(stack, table_name, keeps_account=on_s3)
-            display.say(
-                f"embedded DynamoDB at {table.endpoint_url}, gone when this command ends; "
-                f"table {table_name}"
-            )
-        else:
-            table = JobTable(table_name)
-        planned = plan_image(
-            image,
-            call,
-            Cut(**cut),
-            table=table,
-            image_id=image_id,
-            output=output,
-            if_exists=if_exists,
-            take_over=take_over,
-            work=work,
-        )
+        on_s3 = is_in_s3(image) or (output or "").startswith("s3://")
+        table = _embedded(stack, table_name, on_s3, display) if embedded else JobTable(table_name)
+        given: dict[str, Any] = {
+            "table": table,
+            "image_id": image_id,
+            "output": output,
+            "if_exists": if_exists,
+            "take_over": take_over,
+            "work": work,
+        }
+        planned = plan_image(image, call, Cut(**cut), **given)
         image_id = planned.job.image_id
         check_image_id(image_id)
         before = _once_free(table, image_id, if_exists, take_over, display)
@@ -102,16 +93,11 @@ def run_image(
             process_image,
             image,
             call,
-            table=table,
-            image_id=image_id,
-            if_exists=if_exists,
             redrive=redrive,
-            take_over=take_over,
-            output=output,
             keep_for=keep_for,
             batch_size=batch_size,
-            work=work,
             on_progress=display.update,
+            **(given | {"image_id": image_id}),
             **cut,
         )
         resume = None if embedded else resume_line(image_id, function, table_name)
@@ -122,12 +108,18 @@ def run_image(
         display.end()
         if job is not None and not display.live:
             display.say(in_short(job))
-    if job is not None:
-        if as_json:
-            print_json(job, busy=display.busy, files=files, trouble=display.trouble)
-        else:
-            print_summary(job, files, display.busy)
+    if job is not None and as_json:
+        print_json(job, busy=display.busy, files=files, trouble=display.trouble)
+    elif job is not None:
+        print_summary(job, files, display.busy)
     return code
+
+
+def _embedded(stack: ExitStack, name: str, on_s3: bool, display: Display) -> JobTable:
+    table = embedded_table(stack, name, keeps_account=on_s3)
+    where = f"embedded DynamoDB at {table.endpoint_url}"
+    display.say(f"{where}, gone when this command ends; table {name}")
+    return table
 
 
 def _in_words(planned: Plan) -> str:

@@ -108,16 +108,15 @@ _OPTIONS = {
 }
 
 
-def in_options(error: RaytrackerError) -> RaytrackerError:
-    """Returns an error in the words of the command, where it speaks of arguments."""
-    text = str(error)
+def in_options(error: RaytrackerError, text: str) -> str:
+    """Returns an error's text in the words of the command, where it speaks of arguments."""
     if isinstance(error, ResumeMismatch):
         for name, *values in error.differences:
             for value in values:
                 text = text.replace(f"{name}={value!r}", _option(name, value))
     for argument, option in _OPTIONS.items():
         text = text.replace(argument, option)
-    return type(error)(text)
+    return text
 
 
 def _option(name: str, value: Any) -> str:
@@ -142,7 +141,7 @@ def told() -> Iterator[None]:
     except RaytrackerError as err:
         from .show import one_line
 
-        typer.echo(f"raytracker: {one_line(in_options(err))}", err=True)
+        typer.echo(f"raytracker: {in_options(err, one_line(err))}", err=True)
         is_bad_usage = isinstance(err, BAD_USAGE) and not isinstance(err, NotMerged)
         raise typer.Exit(2 if is_bad_usage else 1) from err
     except ModuleNotFoundError as err:

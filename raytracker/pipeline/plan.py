@@ -87,8 +87,7 @@ def plan_image(
 ) -> Plan:
     """Returns how an image is to be run; needs no Ray.
 
-    A resume takes from the item whatever is not given: image, cut, output. What is given must agree
-    with it.
+    A resume takes from the item what is not given, and what is given must agree with it.
 
     Args:
         image: As for `process_image`; for a resume also its image_id.
@@ -104,42 +103,30 @@ def plan_image(
 
     Raises:
         InvalidImage, InvalidGrid, InvalidImageId: As `process_image`.
-        OutputError: The output is none, or not that which the run began with.
+        OutputError: It is none, or not that which the run began with.
         ResumeMismatch: Something else is not what the run began with.
         TableError, TableUnavailable: The table does not tell of a run before.
     """
     job = JobItem(image_id="", job_id=str(uuid.uuid4()), model_name=name_of(function))
     request = image if isinstance(image, ImageRequest) else None
     if isinstance(image, ImageRequest):
-        job = JobItem.from_image_request(image)
+        job, cut = JobItem.from_image_request(image), _requested(cut, image)
         image_id = image.image_id if image_id is None else image_id
-        cut = _requested(cut, image)
         image_read_role = image_read_role or image.image_read_role
         image = image.image_url
     before = None
     if if_exists == "resume":
         before = _begun(table, [image_id] if image_id is not None else _ids(image))
-    requested: list[dict[str, Any]] = []
-    if before is None and request is not None and output is None:
-        output = requested_output(request)
-        requested = [] if output is None else request.outputs
     if before is not None:
-        image, job = _image_of(before, image), replace(job, image_id=before.image_id)
-        image_id = before.image_id
+        image, image_id = _image_of(before, image), before.image_id
         image_read_role = image_read_role or before.image_read_role
     info = _described(image, image_read_role or None, table, goes_on=if_exists == "resume")
     begun_with = noted_in(before)
     grid = cut.applied(info, begun_with)
-    given_work = function.work if isinstance(function, Workers) else work or Work()
-    notes = {
-        **grid.to_dict(),
-        **known_of(info),
-        "function": name_of(function),
-        "arguments": arguments_of(given_work),
-    }
-    store = _store(output, before)
+    store, requested = _store(output, before, request)
+    notes = _notes(grid, function, work)
     if before is not None and begun_with:
-        check_agrees(before, differences(begun_with, notes, any_function=take_over))
+        _check_agrees(before, differences(begun_with, notes, any_function=take_over))
         notes = begun_with
     job = _filled(job, info.url if image_id is None else image_id, info, grid)
     if store is not None:
@@ -148,7 +135,13 @@ def plan_image(
     return Plan(job, grid, notes, store, properties, before is not None)
 
 
-def check_agrees(before: JobItem, found: Sequence[Difference]) -> None:
+def _notes(grid: Grid, function: Any, work: Work | None) -> dict[str, Any]:
+    given = function.work if isinstance(function, Workers) else work or Work()
+    who = {"function": name_of(function), "arguments": arguments_of(given)}
+    return {**grid.to_dict(), **known_of(grid.info), **who}
+
+
+def _check_agrees(before: JobItem, found: Sequence[Difference]) -> None:
     """Does nothing where there is no difference.
 
     Raises:
@@ -239,23 +232,28 @@ def _filled(job: JobItem, image_id: str, info: ImageInfo, grid: Grid) -> JobItem
     )
 
 
-def _store(output: str | os.PathLike[str] | None, before: JobItem | None) -> ResultStore | None:
-    """Returns where results go: where the run before put its own.
+def _store(
+    output: str | os.PathLike[str] | None, before: JobItem | None, request: ImageRequest | None
+) -> tuple[ResultStore | None, list[dict[str, Any]]]:
+    """Returns where results go: where the run before put its own; and a request's outputs.
 
     A resume leaves the item's `outputs` as they are: what it put elsewhere, no later one finds.
 
     Raises:
         OutputError: That is elsewhere, or nowhere; nothing has been changed.
     """
+    asked = None
+    if before is None and request is not None and output is None:
+        output = asked = requested_output(request)
     given = None if output is None else ResultStore(output, f"tiles-{uuid.uuid4().hex}")
     if before is None:
-        return given
+        return given, request.outputs if asked is not None and request is not None else []
     stores = [store for sink in _sinks(before) if (store := ResultStore.of_sink(sink)) is not None]
     if given is None:
-        return stores[0] if stores else None
+        return stores[0] if stores else None, []
     for store in stores:
         if store.url == given.url:
-            return store
+            return store, []
     begun_with = stores[0].url if stores else "no output"
     raise OutputError(
         f"image {before.image_id!r} was begun with {begun_with}, and has "
