@@ -51,7 +51,7 @@ $(OSML)/.fetched: | $(VENV)/.built
 
 demo: venv ## find the water in the sample image with examples/detect.py; results in out/demo
 	@rm -rf out/demo
-	$(VENV)/bin/raytracker run --embedded --output out/demo --tile-size 256 --region-size 512 examples/data/landsat7_sf_bay.tif examples/detect.py:detect
+	$(VENV)/bin/raytracker run --embedded --image-id landsat7_sf_bay --output out/demo --tile-size 256 --region-size 512 examples/data/landsat7_sf_bay.tif examples/detect.py:detect
 	@echo; echo "out/demo/job.json, the job item:"; cat out/demo/job.json
 	@echo; echo "The picture is out/demo/map.png"
 
