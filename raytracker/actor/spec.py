@@ -53,7 +53,7 @@ class Pool(NamedTuple):
     @classmethod
     def parse(cls, text: str | None) -> Pool | None:
         """Returns the pool that `str` wrote into an item."""
-        found = re.fullmatch(r"(.+)/(\d+)/(\w+)", text or "", re.DOTALL)
+        found = re.fullmatch(r"(.+)/([1-9][0-9]{0,5})/(\w+)", text or "", re.DOTALL)
         return cls(found[1], int(found[2]), found[3]) if found else None
 
     def __str__(self) -> str:

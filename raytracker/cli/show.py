@@ -237,4 +237,7 @@ def _last_write(job: JobItem) -> int | None:
 
 
 def _time(epoch_ms: int) -> str:
-    return datetime.fromtimestamp(epoch_ms / 1000).astimezone().isoformat(" ", "seconds")
+    try:
+        return datetime.fromtimestamp(epoch_ms / 1000).astimezone().isoformat(" ", "seconds")
+    except (ValueError, OverflowError, OSError):  # whoever wrote it
+        return f"{epoch_ms} ms"

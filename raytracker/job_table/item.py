@@ -11,7 +11,8 @@ from ..ddb import DDBItem, DDBKey, to_python
 from ..errors import LedgerError
 from ..image_request import ImageRequest
 from ..ledger import Ledger
-from .ledger_text import from_text, to_text
+from .attributes import checked
+from .ledger_text import from_text
 
 
 @dataclass
@@ -123,12 +124,18 @@ class JobItem(DDBItem):
 
         Args:
             attributes: The attributes, in boto3's types or Python's; `image_id` must be among them.
+
+        Raises:
+            TableError: One is what it cannot be; the text names it.
         """
-        known = {f.name for f in fields(cls) if f.init}
-        plain = {name: to_python(value) for name, value in attributes.items() if name in known}
-        if isinstance(ledger := plain.get("tracker_ledger"), bytes):
-            plain["tracker_ledger"] = to_text(ledger)  # so older versions stored it
-        return cls(**plain)
+        image_id = attributes.get("image_id")
+        return cls(
+            **{
+                f.name: checked(f.name, str(f.type), attributes[f.name], image_id)
+                for f in fields(cls)
+                if f.init and f.name in attributes
+            }
+        )
 
     @property
     def status(self) -> str:

@@ -14,6 +14,7 @@ from .item import JobItem
 
 ALIVE_SECONDS = 150  # from the last write of a run: so long its silence means nothing
 SIGN_SECONDS = 60.0  # between writes of a run that is heard from, though nothing changes
+_MAX_PID = 2**31 - 1  # what the system's call takes
 MAX_CHARACTERS = 64  # of each text that tells who runs an image
 
 
@@ -54,9 +55,10 @@ class Starter(NamedTuple):
             told: dict[str, Any] = json.loads(item.tracker_started_by or "")
             texts = (_short(str(told[name])) for name in ("host", "user", "job", "place"))
             host, user, job, place = texts
-            return cls(host, int(told["pid"]), user, job, int(told["since"]), place)
-        except (ValueError, TypeError, KeyError, RecursionError):
+            pid, since = int(told["pid"]), int(told["since"])
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
+        return cls(host, pid, user, job, since, place) if 0 <= pid <= _MAX_PID else None
 
     def to_text(self) -> str:
         """Returns it as the item has it."""

@@ -352,11 +352,13 @@ def ledger_of(job: JobItem) -> Ledger:
     """
     if job.tracker_ledger is None:
         raise LedgerError(f"image {job.image_id!r} has no tracker_ledger")
-    reasons = {int(tile): text for tile, text in (job.tracker_errors or {}).items()}
     try:
+        reasons = {int(tile): text for tile, text in (job.tracker_errors or {}).items()}
         return Ledger.decode(from_text(job.tracker_ledger), reasons)
-    except LedgerError as err:
-        raise LedgerError(f"image {job.image_id!r}: {err}") from err
+    except (LedgerError, ValueError) as err:
+        raise LedgerError(
+            f"image {job.image_id!r}: its tracker_ledger cannot be read: {err}"
+        ) from err
 
 
 def _silent_since(read: JobItem, names: dict[str, str], values: dict[str, Any]) -> str:

@@ -271,6 +271,11 @@ class Ledger:
         if version == 1 and _RETURNED in tiles:
             number = tiles.index(_RETURNED)
             raise LedgerError(f"tile {number} of the ledger has an outcome that version 1 has not")
+        for number in reasons or ():
+            if not 0 <= number < layout.tile_count:
+                raise LedgerError(
+                    f"tracker_errors has a reason of tile {number}, of {layout.tile_count} tiles"
+                )
         return cls._from(layout, tiles, reasons or {})
 
     @staticmethod

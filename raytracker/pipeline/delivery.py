@@ -35,7 +35,7 @@ def deliver(
     try:
         store.merge(tiles, PIXEL_COORDINATES if info.crs is None else None)
         store.write("job.json", json.dumps(job.to_dict(), indent=2).encode() + b"\n")
-        for bucket, prefix in _buckets(_objects(job.outputs)):
+        for bucket, prefix in _buckets(sinks_of(job)):
             store.copy(RESULTS, bucket, "/".join(filter(None, (prefix, f"{_file(job)}.geojson"))))
     except OutputError as err:
         raise NotMerged(
@@ -81,13 +81,13 @@ def feature_properties(job: JobItem) -> dict[str, Any]:
     return merged
 
 
-def _objects(text: str | None) -> list[dict[str, Any]]:
-    """Returns the objects in an item's JSON list; what else somebody wrote there is none."""
+def sinks_of(job: JobItem) -> list[dict[str, Any]]:
+    """Returns an item's `outputs`; what else somebody wrote there is none."""
     try:
-        found = json.loads(text or "[]")
+        sinks = json.loads(job.outputs or "[]")
     except (ValueError, RecursionError):
         return []
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return [sink for sink in sinks if isinstance(sink, dict)] if isinstance(sinks, list) else []
 
 
 def _buckets(sinks: list[dict[str, Any]]) -> list[tuple[str, str]]:

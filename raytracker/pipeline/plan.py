@@ -14,7 +14,7 @@ from ..image_request import ImageRequest
 from ..imagery import Grid, ImageInfo, Size, describe, plan
 from ..job_table import JobItem, JobTable, check_image_id, ledger_of
 from ..run import IfExists, patiently
-from .delivery import feature_properties, requested_output
+from .delivery import feature_properties, requested_output, sinks_of
 from .noted import Difference, arguments_of, differences, known_of, name_of, noted_in
 from .store import ResultStore
 from .work import Work
@@ -248,7 +248,9 @@ def _store(
     given = None if output is None else ResultStore(output, f"tiles-{uuid.uuid4().hex}")
     if before is None:
         return given, request.outputs if asked is not None and request is not None else []
-    stores = [store for sink in _sinks(before) if (store := ResultStore.of_sink(sink)) is not None]
+    stores = [
+        store for sink in sinks_of(before) if (store := ResultStore.of_sink(sink)) is not None
+    ]
     if given is None:
         return stores[0] if stores else None, []
     for store in stores:
@@ -260,12 +262,3 @@ def _store(
         f"{ledger_of(before).tile_success} successful tiles; the resume is given {given.url}: "
         'leave it out, or begin again with if_exists="restart"'
     )
-
-
-def _sinks(job: JobItem) -> list[Any]:
-    """Returns an item's `outputs`."""
-    try:
-        sinks = json.loads(job.outputs or "[]")
-    except (ValueError, RecursionError):  # what somebody else wrote
-        return []
-    return sinks if isinstance(sinks, list) else []

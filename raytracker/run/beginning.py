@@ -28,6 +28,7 @@ from .patience import patiently
 from .taking import once_free
 
 IfExists = Literal["error", "resume", "restart"]
+MOST_KEPT_SECONDS = 100_000_000_000  # the table takes more; dates end soon after
 
 
 class How(NamedTuple):
@@ -256,13 +257,13 @@ def _seconds(keep_for: float | timedelta | None) -> int | None:
     """Returns how long an item is to be kept, in seconds; None: for ever.
 
     Raises:
-        ValueError: It is less than a second, or no number.
+        ValueError: It is less than a second, no number, or more than any calendar has.
     """
     if keep_for is None:
         return None
     seconds = keep_for.total_seconds() if isinstance(keep_for, timedelta) else keep_for
     try:
-        if not 1 <= seconds < float("inf"):
+        if not 1 <= seconds <= MOST_KEPT_SECONDS:
             raise ValueError
         return int(seconds)
     except (TypeError, ValueError):

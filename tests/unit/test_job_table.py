@@ -93,7 +93,9 @@ def test_start_overwrites_what_an_ended_run_left(
     table: JobTable, put: Callable[..., JobItem]
 ) -> None:
     """The new item is no tracker's, also when it was made from the old one."""
-    put(**dict.fromkeys(THE_TRACKERS, "x"), end_time=5)
+    left = {"str": "x/1/y", "int": 1, "bool": False, "dict[str, str]": {"0": "x"}}
+    types = {f.name: str(f.type).removesuffix(" | None") for f in fields(JobItem)}
+    put(**{name: left[types[name]] for name in THE_TRACKERS}, end_time=5)
     table.start_image_request(table.get_image_request("image"))
     assert not [name for name in stored(table) if name.startswith("tracker_")]
 
