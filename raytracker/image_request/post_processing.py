@@ -9,6 +9,9 @@ from enum import Enum
 from typing import Any
 
 from ..errors import InvalidImageRequestException
+from .message import invalid, shown
+
+MAX_NUMBER = 1e9  # no threshold is greater; and neither infinite nor NaN
 
 
 class FeatureDistillationAlgorithmType(str, Enum):
@@ -93,14 +96,14 @@ def parse_post_processing(steps: Any) -> list[MRPostProcessing]:
     if not steps:
         return default_post_processing()
     if not isinstance(steps, list):
-        raise InvalidImageRequestException(f"postProcessing is {steps!r:.200}; it must be a list")
+        raise InvalidImageRequestException(f"postProcessing is {shown(steps)}; it must be a list")
     return [_parse_step(step, f"postProcessing[{number}]") for number, step in enumerate(steps)]
 
 
 def _parse_step(step: Any, name: str) -> MRPostProcessing:
     if not isinstance(step, Mapping) or not isinstance(step.get("algorithm"), Mapping):
         raise InvalidImageRequestException(
-            f"{name} is {step!r:.200}; it must be an object with step and algorithm"
+            f"{name} is {shown(step)}; it must be an object with step and algorithm"
         )
     try:
         kind = MRPostprocessingStep(step.get("step"))
@@ -108,7 +111,8 @@ def _parse_step(step: Any, name: str) -> MRPostProcessing:
         raise InvalidImageRequestException(f"{name}.step: {err}") from err
     # OSML takes its message's names (iouThreshold) and its Python names (iou_threshold).
     options = {
-        re.sub("[A-Z]", lambda m: f"_{m[0].lower()}", k): v for k, v in step["algorithm"].items()
+        re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", str(option)): value
+        for option, value in step["algorithm"].items()
     }
     return MRPostProcessing(kind, _parse_algorithm(options, f"{name}.algorithm"))
 
@@ -122,9 +126,8 @@ def _parse_algorithm(options: dict[str, Any], name: str) -> FeatureDistillationA
     known = {f.name for f in fields(algorithm)}
     for option, value in options.items():
         if option not in known:
-            raise InvalidImageRequestException(f"{name} of {kind.value} has no option {option}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InvalidImageRequestException(
-                f"{name}.{option} is {value!r:.200}; it must be a number"
-            )
+            raise InvalidImageRequestException(f"{name} of {kind.value} has no option {option:.99}")
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not abs(value) <= MAX_NUMBER:
+            raise invalid(f"{name}.{option}", value, "a number")
     return algorithm(algorithm_type=kind, **options)

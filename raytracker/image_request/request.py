@@ -6,7 +6,6 @@ OSML keeps an attribute's message name and its Python name apart (`imageProcesso
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import InvalidImageRequestException
+from ..wkt import parsed_wkt
+from .message import check_plain, decoded, invalid
 from .post_processing import (
     FeatureDistillationAlgorithm,
     MRPostProcessing,
@@ -28,6 +29,8 @@ else:
     BaseGeometry = Any  # shapely is an extra, and slow to import; get_type_hints wants a name
 
 logger = logging.getLogger(__name__)
+
+MAX_PIXELS = 2**31 - 1  # of a side: GDAL counts no further
 
 _E = TypeVar("_E", bound=Enum)
 _Message = Mapping[str, Any]
@@ -124,7 +127,7 @@ class ImageRequest:
         image_url = _image_url(message)
         processor = message.get("imageProcessor")
         if not isinstance(processor, Mapping):
-            raise _invalid("imageProcessor", processor, "an object with a name")
+            raise invalid("imageProcessor", processor, "an object with a name")
         mode = processor.get("type")
         request = ImageRequest(
             job_id=job_id,
@@ -205,7 +208,7 @@ class ImageRequest:
             ("imageProcessor.name", self.model_name),
         ):
             if not text:
-                raise _invalid(name, text, "a string that is not empty")
+                raise invalid(name, text, "a string that is not empty")
         for name, value, kind in (
             ("imageProcessor.type", self.model_invoke_mode, ModelInvokeMode),
             ("imageProcessorTileFormat", self.tile_format, ImageFormats),
@@ -218,44 +221,37 @@ class ImageRequest:
             ("imageProcessor.assumedRole", self.model_invocation_role),
         ):
             if role and not role.startswith("arn:"):
-                raise _invalid(name, role, "the ARN of an IAM role (arn:...)")
+                raise invalid(name, role, "the ARN of an IAM role (arn:...)")
         for number, output in enumerate(self.outputs):
-            if output.get("type") not in {sink.value for sink in SinkType}:
-                raise _invalid(f"outputs[{number}].type", output.get("type"), "S3 or Kinesis")
+            if output.get("type") not in [sink.value for sink in SinkType]:  # it may be a list
+                raise invalid(f"outputs[{number}].type", output.get("type"), "S3 or Kinesis")
 
     def _validate_tiles(self) -> None:
         size, overlap = self.tile_size, self.tile_overlap
         if not size or len(size) != 2 or min(size) <= 0:
-            raise _invalid("imageProcessorTileSize", size, "a positive integer")
+            raise invalid("imageProcessorTileSize", size, "a positive integer")
         if not overlap or len(overlap) != 2 or min(overlap) < 0:
-            raise _invalid("imageProcessorTileOverlap", overlap, "an integer, 0 or more")
+            raise invalid("imageProcessorTileOverlap", overlap, "an integer, 0 or more")
         if overlap[0] >= size[0] or overlap[1] >= size[1]:
             wanted = f"smaller than imageProcessorTileSize, {size}"
-            raise _invalid("imageProcessorTileOverlap", overlap, wanted)
-
-
-def _invalid(name: str, value: object, wanted: str) -> InvalidImageRequestException:
-    found = "missing" if value is None or value == "" else f"{value!r:.200}"
-    return InvalidImageRequestException(f"{name} is {found}; it must be {wanted}")
+            raise invalid("imageProcessorTileOverlap", overlap, wanted)
 
 
 def _decoded(message: Mapping[str, Any] | str | bytes) -> _Message:
     if isinstance(message, (str, bytes)):
-        try:
-            message = json.loads(message)
-        except ValueError as err:
-            raise InvalidImageRequestException(f"the request message is not JSON: {err}") from err
+        message = decoded(message)
     if not isinstance(message, Mapping):
-        raise _invalid("the request message", message, "a JSON object")
+        raise invalid("the request message", message, "a JSON object")
+    check_plain(message)
     return message
 
 
 def _text(message: _Message, name: str, prefix: str = "", *, required: bool = False) -> str:
     value = message.get(name)
     if required and not value:
-        raise _invalid(prefix + name, value, "a string that is not empty")
+        raise invalid(prefix + name, value, "a string that is not empty")
     if value is not None and not isinstance(value, str):
-        raise _invalid(prefix + name, value, "a string")
+        raise invalid(prefix + name, value, "a string")
     return value or ""
 
 
@@ -267,7 +263,7 @@ def _image_url(message: _Message) -> str:
         or not urls
         or not all(isinstance(url, str) and url for url in urls)
     ):
-        raise _invalid("imageUrls", urls, "a list of one or more strings")
+        raise invalid("imageUrls", urls, "a list of one or more strings")
     if len(urls) > 1:
         logger.warning("imageUrls has %d entries; only the first is processed", len(urls))
     return str(urls[0])
@@ -276,7 +272,7 @@ def _image_url(message: _Message) -> str:
 def _object(message: _Message, name: str) -> dict[str, Any] | None:
     value = message.get(name)
     if value is not None and not isinstance(value, dict):
-        raise _invalid(name, value, "an object")
+        raise invalid(name, value, "an object")
     return value
 
 
@@ -285,7 +281,7 @@ def _objects(message: _Message, name: str) -> list[dict[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise _invalid(name, value, "a list of objects")
+        raise invalid(name, value, "a list of objects")
     return value
 
 
@@ -306,8 +302,8 @@ def _dimensions(message: _Message, name: str, default: tuple[int, int]) -> tuple
         whole = isinstance(value, str) or number == value
     except (TypeError, ValueError, OverflowError):
         whole = False
-    if not whole or isinstance(value, bool):
-        raise _invalid(name, value, "an integer")
+    if not whole or isinstance(value, bool) or abs(number) > MAX_PIXELS:
+        raise invalid(name, value, "an integer, as an image may have pixels")
     return (number, number)
 
 
@@ -318,22 +314,19 @@ def _member(kind: type[_E], value: object, name: str, default: _E | None = None)
         return kind(value)
     except ValueError as err:
         wanted = "one of " + ", ".join(str(member.value) for member in kind)
-        raise _invalid(name, value, wanted) from err
+        raise invalid(name, value, wanted) from err
 
 
 def _roi(wkt: object) -> BaseGeometry | None:
     if wkt is None or wkt == "":
         return None
     if not isinstance(wkt, str):
-        raise _invalid("regionOfInterest", wkt, "a string of WKT")
+        raise invalid("regionOfInterest", wkt, "a string of WKT")
     try:
-        import shapely
+        return parsed_wkt(wkt)
     except ImportError as err:
         raise InvalidImageRequestException(
             'regionOfInterest needs shapely: pip install "raytracker[imagery]"'
         ) from err
-    try:
-        geometry: BaseGeometry = shapely.from_wkt(wkt)
-    except shapely.errors.ShapelyError as err:
-        raise _invalid("regionOfInterest", wkt, f"WKT ({err})") from err
-    return geometry
+    except ValueError as err:
+        raise invalid("regionOfInterest", wkt, f"WKT ({err})") from err

@@ -14,6 +14,7 @@ from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from ..errors import InvalidGrid, InvalidImage
+from ..wkt import parsed_wkt
 from .info import ImageInfo, footprint, is_in_degrees, to_pixels
 from .sphere import closed, continuous, is_around_pole
 
@@ -68,13 +69,13 @@ def tiles_in_roi(
 
 def _parse(roi: str) -> BaseGeometry:
     try:
-        area = shapely.from_wkt(roi)
-    except (shapely.errors.GEOSException, TypeError) as err:
+        area = parsed_wkt(roi)
+    except ValueError as err:
         raise InvalidGrid(
             f"ROI {_short(roi)} is not WKT ({err}): give one such as "
             "POLYGON ((0 0, 9 0, 9 9, 0 9, 0 0))"
         ) from None
-    if area is None or area.geom_type not in ("Polygon", "MultiPolygon") or area.is_empty:
+    if area.geom_type not in ("Polygon", "MultiPolygon") or area.is_empty:
         raise InvalidGrid(
             f"ROI {_short(roi)} is not an area: give a POLYGON or MULTIPOLYGON that is not empty"
         )
@@ -210,7 +211,7 @@ def _coverage(info: ImageInfo) -> str:
 
 
 def _short(roi: Any) -> str:
-    text = repr(roi)
+    text = repr(roi[:200] if isinstance(roi, str) else roi)
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
