@@ -64,30 +64,24 @@ def requested_output(request: ImageRequest) -> str | None:
 
 
 def feature_properties(job: JobItem) -> dict[str, Any]:
-    """Returns what each Feature's properties are updated with, as the job's request says.
-
-    Raises:
-        OutputError: That is no JSON list of objects.
-    """
+    """Returns what each Feature's properties are updated with, as the job's request says."""
     merged: dict[str, Any] = {}
-    try:
-        for properties in _objects(job.feature_properties):
-            merged.update(properties)
-    except (ValueError, TypeError, RecursionError) as err:  # an item may hold anything
-        raise OutputError(
-            f"the feature_properties of image {job.image_id!r} are none: "
-            f"{job.feature_properties!r:.60}"
-        ) from err
+    for properties in _objects(job.feature_properties):
+        merged.update(properties)
     return merged
 
 
 def sinks_of(job: JobItem) -> list[dict[str, Any]]:
     """Returns an item's `outputs`; what else somebody wrote there is none."""
+    return _objects(job.outputs)
+
+
+def _objects(text: str | None) -> list[dict[str, Any]]:
     try:
-        sinks = json.loads(job.outputs or "[]")
+        found = json.loads(text or "[]")
     except (ValueError, RecursionError):
         return []
-    return [sink for sink in sinks if isinstance(sink, dict)] if isinstance(sinks, list) else []
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _buckets(sinks: list[dict[str, Any]]) -> list[tuple[str, str]]:
