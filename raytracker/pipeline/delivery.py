@@ -11,17 +11,17 @@ from ..errors import NotMerged, OutputError
 from ..image_request import ImageRequest, SinkType
 from ..imagery import ImageInfo
 from ..job_table import JobItem
-from .store import RESULTS, ResultStore
+from .store import JOB, RESULTS, ResultStore
 
 PIXEL_COORDINATES = "pixels (column, row)"
 
 logger = logging.getLogger(__name__)
 
 
-def deliver(
+def merge(
     store: ResultStore, job: JobItem, info: ImageInfo, tiles: Iterable[tuple[int, int]]
 ) -> None:
-    """Merges the results of a job that has ended, and puts them where a request wants them.
+    """Merges the results of a job that is settled, and puts them where a request wants them.
 
     Args:
         store: Where the results of its tiles are.
@@ -34,15 +34,31 @@ def deliver(
     """
     try:
         store.merge(tiles, PIXEL_COORDINATES if info.crs is None else None)
-        store.write("job.json", json.dumps(job.to_dict(), indent=2).encode() + b"\n")
         for bucket, prefix in _buckets(sinks_of(job)):
             store.copy(RESULTS, bucket, "/".join(filter(None, (prefix, f"{_file(job)}.geojson"))))
     except OutputError as err:
-        raise NotMerged(
-            f"image {job.image_id!r} is done, {job.status}, and counted; its results are in "
-            f"{store.url}, but {err}: make room, or mend what else is wrong, and resume with the "
-            'same output (--resume, if_exists="resume"), which runs no tile again and only merges'
-        ) from err
+        raise _not_merged(store, job, err) from err
+
+
+def tell(store: ResultStore, job: JobItem) -> None:
+    """Puts the item of a job that has ended beside its results.
+
+    Raises:
+        NotMerged: It cannot be written.
+    """
+    try:
+        store.write(JOB, json.dumps(job.to_dict(), indent=2).encode() + b"\n")
+    except OutputError as err:
+        raise _not_merged(store, job, err) from err
+
+
+def _not_merged(store: ResultStore, job: JobItem, error: OutputError) -> NotMerged:
+    return NotMerged(
+        f"image {job.image_id!r} is done and counted ({job.region_success} of {job.region_count} "
+        f"regions succeeded); its results are in {store.url}, but {error}: make room, or mend what "
+        'else is wrong, and resume it (--resume, if_exists="resume"), which runs no tile again, '
+        "only merges, and ends it"
+    )
 
 
 def requested_output(request: ImageRequest) -> str | None:

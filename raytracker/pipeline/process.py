@@ -20,13 +20,14 @@ from ..progress import Progress
 from ..ray_runtime import check_connected
 from ..run import IfExists, job_table
 from ..tracker import ImageTracker
-from .delivery import deliver
+from .delivery import merge, tell
 from .plan import Cut, plan_image
 from .work import Work
 from .worker import Worker
 from .workers import Workers, workers_of
 
 PROGRESS_SECONDS = 0.2
+END_SECONDS = 86_400.0  # as long the table may be away at the end
 QUIET_SECONDS = 5.0
 
 
@@ -168,6 +169,7 @@ def process_image(
         keep_for=keep_for,
         pool=pool,
         grid=planned.notes,
+        ends=store is None,  # else once the output is there
         take_over=take_over,
     ) as tracker:
         if store is not None and not planned.is_begun:
@@ -189,12 +191,14 @@ def process_image(
                 tolerated_failure_percentage=work.tolerated_failure_percentage,
             )
             _consume(results, tracker, on_progress)
-        ended = tracker.wait()
+        job = tracker.wait()
         if store is not None:
-            deliver(store, ended, grid.info, _succeeded(tracker, grid))
+            merge(store, job, grid.info, _succeeded(tracker, grid))
+            job = tracker.end(timeout=END_SECONDS)
+            tell(store, job)
         if on_progress is not None:
             on_progress(tracker.progress())
-    return ended
+    return job
 
 
 def _consume(

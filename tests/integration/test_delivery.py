@@ -43,10 +43,11 @@ def test_a_full_disk_at_the_merge(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)  # in this process: tiles are written by others
-        told = r"is done, SUCCESS, and counted; .*No space left on device: make room.*--resume"
+        told = r"is done and counted \(4 of 4 .*No space left on device: make room.*--resume"
         with pytest.raises(NotMerged, match=told):
             run(outline)
-    assert job_table.get_image_request(str(BAHAMAS)).status == "SUCCESS"
+    item = job_table.get_image_request(str(BAHAMAS))
+    assert (item.status, item.region_success, item.end_time) == ("IN_PROGRESS", 4, None)
     assert not (tmp_path / "out" / "results.geojson").exists()
     assert run(_never, if_exists="resume").status == "SUCCESS"
     assert len(results(tmp_path)["features"]) == 12

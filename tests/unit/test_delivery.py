@@ -13,7 +13,7 @@ from raytracker.cli.told import told
 from raytracker.errors import NotMerged, OutputError
 from raytracker.imagery import ImageInfo
 from raytracker.pipeline import ResultStore
-from raytracker.pipeline.delivery import deliver, feature_properties, requested_output
+from raytracker.pipeline.delivery import feature_properties, merge, requested_output, tell
 from raytracker.pipeline.features import encode_features
 from tests.support.results import FEATURE
 
@@ -60,8 +60,8 @@ def test_the_properties_of_a_request() -> None:
 def test_what_cannot_be_delivered(store: ResultStore) -> None:
     """The job is done; what to do is said, and it is not bad usage."""
     job = JobItem(image_id="scene", region_count=1, region_success=1)
-    with pytest.raises(NotMerged, match="'scene' is done, SUCCESS, .*no result of region 0"):
-        deliver(store, job, INFO, [(0, 0)])
+    with pytest.raises(NotMerged, match="'scene' is done and counted .*no result of region 0"):
+        merge(store, job, INFO, [(0, 0)])
     with pytest.raises(typer.Exit) as ended, told():
         raise NotMerged("done")
     assert ended.value.exit_code == 1
@@ -79,7 +79,7 @@ def test_a_full_disk_where_an_upload_is_made_ready(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("tempfile.TemporaryFile", full)
     with pytest.raises(NotMerged, match="results.geojson cannot be made ready in .*No space left"):
-        deliver(ResultStore("s3://bucket/x"), JobItem(image_id="i"), INFO, [])
+        merge(ResultStore("s3://bucket/x"), JobItem(image_id="i"), INFO, [])
 
 
 @pytest.mark.parametrize("crs", [None, "EPSG:4326"])
@@ -87,7 +87,8 @@ def test_only_pixels_are_said_to_be_some(store: ResultStore, crs: str | None) ->
     """Longitude and latitude are what RFC 7946 takes for granted."""
     store.write_chunk({(0, 0): encode_features(FEATURE)})
     info = ImageInfo("/image.tif", 9, 9, 1, "uint8", crs=crs)
-    deliver(store, JobItem(image_id="i"), info, [(0, 0)])
+    merge(store, JobItem(image_id="i"), info, [(0, 0)])
+    tell(store, JobItem(image_id="i"))
     told = json.loads(store.read("results.geojson")).get("raytracker:coordinates")
     assert told == (None if crs else "pixels (column, row)")
     assert json.loads(store.read("job.json"))["image_id"] == "i"
