@@ -12,6 +12,7 @@ import random
 import threading
 import time
 import uuid
+from functools import partial
 
 from ..errors import (
     JobEnded,
@@ -21,12 +22,13 @@ from ..errors import (
     TableUnavailable,
     TrackerSuperseded,
 )
-from ..job_table import KEEP_SECONDS, Flush, JobItem, OwnerMoved, RunTable, ledger_of
+from ..job_table import KEEP_SECONDS, Flush, OwnerMoved, RunTable, latest_sign, ledger_of
 from ..ledger import ERROR, Ledger, encode_outcomes
 from ..progress import Progress
+from .early import Early
 from .ending import Ending
 from .messages import Ack, Batch, LedgerView, Status, Tentative, ended_late
-from .pacing import Clock, Pacing, Rate
+from .pacing import Clock, Pacing, Rate, Steady
 from .signs import Signs
 from .tentatives import Tentatives
 from .trouble import Trouble
@@ -82,10 +84,11 @@ class Coordinator:
         self._table = table
         self._keep_for = keep_for
         self._clock = clock
+        self._steady = Steady(clock)
 
         self._lock = threading.Lock()
         self._ledger: Ledger | None = None  # None until claimed
-        self._early: list[Batch] = []  # what came before that
+        self._early = Early()  # what came before that
         self._answers_as = self.owner
         # Marks: each report that told something new has a number.
         self._received = 0
@@ -121,12 +124,13 @@ class Coordinator:
             fault = self._fault or self._ending.early(ledger)
             if fault is None and batch:
                 if ledger is None:
-                    self._early.append(batch)
+                    self._early.add(batch)
                     self._received += 1
                 else:
                     ended = self._take(ledger, batch)
             if urgent:
                 self._urgent = self._received
+                self._trouble.asked()
             due = self._due() if self._dirty() or ledger is None else None
             return Ack(
                 self._answers_as,
@@ -137,6 +141,7 @@ class Coordinator:
                 ended,
                 fault,
                 self._trouble.shown(),
+                self._trouble.failures,
             )
 
     def heard(self) -> None:
@@ -161,6 +166,7 @@ class Coordinator:
         """
         with self._lock:
             self.last_used = self._clock.monotonic()
+            self._trouble.asked()
             if state is not None:
                 self._ending.ask_early(state)
             elif self._ledger is not None:
@@ -182,8 +188,9 @@ class Coordinator:
         with self._lock:
             if not (self._fault or self._ending.durable):  # the item tells as much of an ended one
                 self.last_used = self._clock.monotonic()
+            self._trouble.asked()
             progress = None if self._ledger is None else self._progress(self._ledger)
-            return Status(progress, self._fault, self._trouble.shown())
+            return Status(progress, self._fault, self._trouble.shown(), self._trouble.failures)
 
     def view(self) -> LedgerView:
         """Returns a copy of the ledger."""
@@ -272,25 +279,28 @@ class Coordinator:
     # --- inside; all but claim and flush with the lock held ---
 
     def _claim(self) -> None:
-        job = self._table.claim(self.image_id, self.run, self.owner, keep_for=self._keep_for)
+        now = self._steady.time()
+        job = self._table.claim(
+            self.image_id, self.run, self.owner, keep_for=self._keep_for, now=now
+        )
         ledger = ledger_of(job)
         with self._lock:
             self._ledger = ledger
             self._start_time = job.start_time
+            self._steady.at_least(latest_sign(job))
             self._ending.claimed(job)
             self._settled_durably = ledger.settled
             self._pacing.claimed(self._clock.monotonic())
             before = self._received
-            late = [self._take_early(ledger, batch) for batch in self._early]
+            late = self._early.give(partial(self._take, ledger), self.image_id, ledger.layout)
             if any(late):
                 self._answers_as = uuid.uuid4().hex  # have them come again, to be told so
-            self._early.clear()
             # Equal to what the item holds: then all that came before the claim is durable.
             self._durable = 0 if self._received > before else self._received
 
     def _flush(self, ledger: Ledger) -> None:
         with self._lock:
-            now = int(self._clock.time() * 1000)
+            now = max(int(self._steady.time() * 1000), self._start_time or 0)
             if self._ending.close(ledger, now):
                 self._received += 1  # what comes late must be held until this is durable
             # Mark, copy and counts under one lock: what is acknowledged is what was copied.
@@ -338,13 +348,6 @@ class Coordinator:
         self._see_open_errors(ledger)
         return None
 
-    def _take_early(self, ledger: Ledger, batch: Batch) -> JobEnded | None:
-        try:
-            return self._take(ledger, batch)
-        except Exception as err:  # nobody is left to be told; and the others must not be lost
-            logger.error("image %s: a report is dropped", self.image_id, exc_info=err)
-            return None
-
     def _open_errors(self) -> Tentatives:
         if self._ending.closed or self._fault:
             self._tentatives.clear()
@@ -382,19 +385,10 @@ class Coordinator:
         return ledger.layout.tile_count - settled <= max(SOON_TILES, rate * SOON_SECONDS)
 
     def _progress(self, ledger: Ledger) -> Progress:
-        counted = JobItem(
-            image_id=self.image_id,
-            end_time=self._ending.end_time,
-            region_count=ledger.layout.region_count,
-            region_success=ledger.region_success,
-            region_error=ledger.region_error,
-            tracker_ends=self._ending.by_itself and not self._ending.is_open,
-            tracker_state=self._ending.state,
-        )
         settled, trouble = ledger.tile_success + ledger.tile_error, self._trouble.shown()
         return Progress.of(
             ledger,
-            status=counted.status,
+            status=self._ending.status(ledger),
             durable=not self._dirty(),
             tiles_per_second=self._rate.per_second(self._clock.monotonic(), settled),
             ended_early=self._ending.state,

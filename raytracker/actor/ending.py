@@ -39,6 +39,18 @@ class Ending:
         self.state, self.end_time = job.tracker_state, job.end_time
         self.closed = self.durable = job.end_time is not None
 
+    def status(self, ledger: Ledger) -> str:
+        """Returns the status that the item has, or will have once this is durable."""
+        return JobItem(
+            image_id=self._image_id,
+            end_time=self.end_time,
+            region_count=ledger.layout.region_count,
+            region_success=ledger.region_success,
+            region_error=ledger.region_error,
+            tracker_ends=self.by_itself and not self.is_open,
+            tracker_state=self.state,
+        ).status
+
     def ask(self, ledger: Ledger) -> None:
         """Notes that it is to end as its counts say.
 

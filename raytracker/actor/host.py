@@ -113,7 +113,12 @@ class ImageActor:
         """Returns how the image stands; None if it is not served here."""
         try:
             coordinator = self._hosted.get(spec.key)
-            return coordinator.status() if coordinator else None
+            if coordinator is None:
+                return None
+            status = coordinator.status()
+            if status.trouble:
+                self._reschedule(spec.key, coordinator)  # it is asked again
+            return status
         except Exception as err:
             return Status(None, None, _told(spec, err))
 

@@ -71,6 +71,7 @@ class Ack(NamedTuple):
         fault: Why this run takes no more reports, or None.
         trouble: Why nothing becomes durable at present: TableError, until somebody changes
             something, or TableUnavailable, until the table is reached; or None.
+        failures: How many requests to the table have failed; who asked anew waits for one more.
     """
 
     owner: str
@@ -81,6 +82,7 @@ class Ack(NamedTuple):
     ended: JobEnded | None
     fault: RaytrackerError | None
     trouble: RaytrackerError | None
+    failures: int = 0
 
 
 class Status(NamedTuple):
@@ -90,11 +92,13 @@ class Status(NamedTuple):
         progress: How far it has come; None before the claim.
         fault: What ended this run, or None.
         trouble: As in `Ack`.
+        failures: As in `Ack`.
     """
 
     progress: Progress | None
     fault: RaytrackerError | None
     trouble: RaytrackerError | None
+    failures: int = 0
 
 
 class LedgerView(NamedTuple):

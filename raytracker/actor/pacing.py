@@ -21,6 +21,31 @@ class Clock(Protocol):
         """Returns seconds that never go back."""
 
 
+class Steady:
+    """The time of day, which goes on here though the machine's clock is set back.
+
+    Else an image would end before it began, and its item have expired when it is written.
+
+    Args:
+        clock: The module `time`, or a simulation of it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._now, self._read_at = clock.time(), clock.monotonic()
+
+    def time(self) -> float:
+        """Returns seconds since the epoch, which never go back."""
+        read_at = self._clock.monotonic()
+        self._now = max(self._clock.time(), self._now + read_at - self._read_at)
+        self._read_at = read_at
+        return self._now
+
+    def at_least(self, seconds: float) -> None:
+        """Takes note that it is so late already, as another machine's clock said."""
+        self._now = max(self.time(), seconds)
+
+
 class Pacing:
     """The pauses between the flushes of one image; all times are monotonic seconds.
 

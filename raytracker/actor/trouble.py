@@ -15,6 +15,7 @@ FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 4.0
 FIRST_CREDENTIALS_SECONDS = 1.0  # a new client may see others
 REFUSED_RETRY_SECONDS = 30.0
+ASKED_RETRY_SECONDS = 1.0  # while somebody asks: it may have been mended
 UNREACHABLE_SECONDS = 5.0  # before that it is nothing to tell of
 LOG_SECONDS = 30.0
 
@@ -32,19 +33,21 @@ class Trouble:
 
     Attributes:
         retry_at: When to try again, in monotonic seconds; None: nothing is wrong.
+        failures: How many there were in all.
     """
 
     def __init__(
         self, image_id: str, place: str, clock: Clock, jitter: Callable[[float, float], float]
     ) -> None:
         self.retry_at: float | None = None
+        self.failures = 0
         self._image_id = image_id
         self._place = place
         self._clock = clock
         self._jitter = jitter
         self._error: Exception | None = None
         self._alike = 0  # failures of one kind, one after another
-        self._since = 0.0
+        self._since = self._failed_at = 0.0
         self._since_utc = ""
         self._logged_at: float | None = None
 
@@ -56,7 +59,14 @@ class Trouble:
             self._since_utc = time.strftime("%H:%M:%S UTC", time.gmtime(self._clock.time()))
         self._alike = self._alike + 1 if type(error) is type(self._error) else 1
         self._error = error
+        self._failed_at = now
+        self.failures += 1
         self.retry_at = now + self._pause(error) * self._jitter(0.5, 1.0)
+
+    def asked(self) -> None:
+        """Notes that somebody asks: what is refused for long is tried again soon."""
+        if self.retry_at is not None and not isinstance(self._error, TableUnavailable):
+            self.retry_at = min(self.retry_at, self._failed_at + ASKED_RETRY_SECONDS)
 
     def healed(self) -> None:
         """Notes a success."""

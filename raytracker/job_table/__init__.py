@@ -3,7 +3,7 @@
 from .cut import cut_of, with_cut
 from .item import JobItem
 from .ledger_text import text_bytes
-from .life import ALIVE_SECONDS, SIGN_SECONDS, Starter, alive_until, is_alive
+from .life import ALIVE_SECONDS, SIGN_SECONDS, Starter, alive_until, is_alive, latest_sign
 from .runs import KEEP_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
 from .size import check_size
 from .table import EXPIRY_SECONDS, JobTable, check_image_id
@@ -21,6 +21,7 @@ __all__ = [
     "Starter",
     "alive_until",
     "is_alive",
+    "latest_sign",
     "text_bytes",
     "check_size",
     "cut_of",

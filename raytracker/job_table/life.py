@@ -107,6 +107,17 @@ def alive_until(now: float) -> int:
     return int(now) + ALIVE_SECONDS
 
 
+def latest_sign(item: JobItem) -> float:
+    """Returns when an item was written, at least, in epoch seconds, as it says itself.
+
+    Whatever the clock of this machine says, it is not earlier now.
+    """
+    alive = item.tracker_alive_until or 0
+    return max(
+        (item.start_time or 0) / 1000, (item.end_time or 0) / 1000, float(alive - ALIVE_SECONDS)
+    )
+
+
 def _short(text: str) -> str:
     return text[:MAX_CHARACTERS]
 

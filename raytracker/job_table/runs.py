@@ -30,7 +30,7 @@ from ..errors import (
 from ..ledger import Layout, Ledger
 from .item import JobItem
 from .ledger_text import from_text, to_text
-from .life import alive_until
+from .life import alive_until, latest_sign
 from .size import check_size
 from .update import Update
 
@@ -107,11 +107,11 @@ class RunTable(DDBHelper):
             TableError: DynamoDB refuses.
             TableUnavailable: DynamoDB did not answer; repeat it with the same run.
         """
-        attributes, now = job.to_put(), time.time()
+        attributes, now = job.to_put(), time.time() if replacing is None else _now(replacing)
         check_size(attributes, layout)
         item = attributes | {
             "start_time": int(now * 1000),
-            "expire_time": _expiry(keep_for),
+            "expire_time": _expiry(now, keep_for),
             "processing_duration": 0,
             "region_success": 0,
             "region_error": 0,
@@ -142,7 +142,13 @@ class RunTable(DDBHelper):
             raise ImageExists(_exists(job.image_id, self.table_name, err.old)) from None
 
     def claim(
-        self, image_id: str, run: str, owner: str, *, keep_for: int | None = KEEP_SECONDS
+        self,
+        image_id: str,
+        run: str,
+        owner: str,
+        *,
+        keep_for: int | None = KEEP_SECONDS,
+        now: float | None = None,
     ) -> JobItem:
         """Makes a process the owner: from now on only its flushes pass.
 
@@ -151,6 +157,7 @@ class RunTable(DDBHelper):
             run: The run that the process belongs to.
             owner: The uuid of the process.
             keep_for: As in `start`.
+            now: The time in epoch s; None: as the machine's clock says.
 
         Returns:
             The item as claimed; its ledger is what the owner starts from.
@@ -173,8 +180,8 @@ class RunTable(DDBHelper):
         update = Update(
             tracker_owner=owner,
             tracker_seq=0,
-            expire_time=_expiry(keep_for),
-            tracker_alive_until=alive_until(time.time()),
+            expire_time=_expiry(_now(read, now), keep_for),
+            tracker_alive_until=alive_until(_now(read, now)),
         )
         names, values = {"#tracker_run": "tracker_run"}, {":run": run}
         condition = "#tracker_run = :run AND attribute_not_exists(#tracker_owner)"
@@ -232,8 +239,8 @@ class RunTable(DDBHelper):
             tracker_pool=pool,
             tracker_keep_for=keep_for,
             tracker_started_by=started_by,
-            tracker_alive_until=alive_until(time.time()),
-            expire_time=_expiry(keep_for),
+            tracker_alive_until=alive_until(_now(read)),
+            expire_time=_expiry(_now(read), keep_for),
         )
         condition, values = "#tracker_run = :read", {":read": read.tracker_run}
         condition += _silent_since(read, update.names, values)
@@ -375,8 +382,13 @@ def _silent_since(read: JobItem, names: dict[str, str], values: dict[str, Any]) 
     return " AND #tracker_alive_until = :alive"
 
 
-def _expiry(keep_for: int | None) -> int | None:
-    return None if keep_for is None else int(time.time() + keep_for)
+def _now(read: JobItem, now: float | None = None) -> float:
+    """Returns the time, but none before an item just read: a clock may have been set back."""
+    return max(time.time() if now is None else now, latest_sign(read))
+
+
+def _expiry(now: float, keep_for: int | None) -> int | None:
+    return None if keep_for is None else int(now + keep_for)
 
 
 def _exists(image_id: str, table: str, old: Mapping[str, Any] | None) -> str:

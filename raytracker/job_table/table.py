@@ -174,7 +174,7 @@ class JobTable(RunTable):
         try:
             item = self._key(image_id)
             item.start_time = self.get_image_request(image_id).start_time
-            item.end_time = int(time.time() * 1000)
+            item.end_time = max(int(time.time() * 1000), item.start_time or 0)
             return self.update_image_request(item)
         except Exception as err:
             raise EndImageException(f"Failed to end image! {self._why(image_id, err)}") from err
@@ -232,8 +232,8 @@ class JobTable(RunTable):
 
     @staticmethod
     def get_processing_duration(start_time: int) -> int:
-        """Whole seconds since `start_time` (epoch milliseconds)."""
-        return int(time.time() - float(start_time) / 1000)
+        """Whole seconds since `start_time` (epoch milliseconds); 0 if the clock was set back."""
+        return max(0, int(time.time() - float(start_time) / 1000))
 
     def _key(self, image_id: str, condition: str | None = None) -> JobItem:
         check_image_id(image_id)

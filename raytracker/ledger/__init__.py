@@ -1,9 +1,9 @@
 """What is known of the tiles of one image: pure Python, neither Ray nor boto3."""
 
 from .layout import Layout
-from .ledger import MAX_REASON_BYTES, MAX_REASONS, Ledger, clip_reason, encode_outcomes
+from .ledger import Ledger, encode_outcomes
 from .outcomes import ERROR, RANK, RETURNED, SUCCESS, Outcome, Outcomes, Span, spans_of
-from .reasons import reason_of
+from .reasons import MAX_REASON_BYTES, MAX_REASONS, clip_reason, lowest_reasons, reason_of
 
 __all__ = [
     "ERROR",
@@ -19,6 +19,7 @@ __all__ = [
     "Span",
     "clip_reason",
     "encode_outcomes",
+    "lowest_reasons",
     "reason_of",
     "spans_of",
 ]

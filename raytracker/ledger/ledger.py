@@ -15,9 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..errors import LedgerError
 from .layout import Layout
 from .outcomes import Outcome, Span, join
-
-MAX_REASONS = 100
-MAX_REASON_BYTES = 200
+from .reasons import clip_reason, lowest_reasons
 
 _MAGIC = b"RTL"
 _VERSION = 2  # 1 had no RETURNED
@@ -170,7 +168,7 @@ class Ledger:
         for number, text in reasons.items():
             reason = clip_reason(text)
             joined[number] = min(reason, joined.get(number, reason))
-        kept = {number: joined[number] for number in sorted(joined)[:MAX_REASONS]}
+        kept = lowest_reasons(joined)
         changed = kept != self._reasons
         self._reasons = kept
         return changed
@@ -336,12 +334,6 @@ def _decompressed(body: bytes) -> bytes:
             "through zlib"
         )
     return plain
-
-
-def clip_reason(text: str) -> str:
-    """Returns the text, cut to MAX_REASON_BYTES bytes of UTF-8 between two characters."""
-    raw = text.encode("utf-8", "replace")
-    return raw[:MAX_REASON_BYTES].decode("utf-8", "ignore")
 
 
 def _crc(coding: int, body: bytes) -> bytes:

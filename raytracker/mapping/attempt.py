@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from ..actor import Spec
-from ..ledger import ERROR, SUCCESS, Outcomes, Span
+from ..ledger import ERROR, SUCCESS, Outcomes, Span, lowest_reasons
 
 Told = tuple[Sequence[Span], Mapping[int, str]]
 
@@ -36,7 +36,7 @@ class Attempt:
         with self._lock:
             for span in spans:
                 self._outcomes.join(*span)
-            self._reasons.update(reasons)
+            self._reasons = lowest_reasons({**self._reasons, **reasons})
         return list(_only(_SUCCESSES, spans))
 
     def told(self) -> Told:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..errors import InvalidFunction, RaytrackerError
-from ..ledger import ERROR, SUCCESS, Outcomes, Span, reason_of
+from ..ledger import ERROR, SUCCESS, Outcomes, Span, clip_reason, reason_of
 from ..reporter import reporter
 from ..run import Run
 from .dispatch import Chunk, Dispatch, Settled
@@ -187,7 +187,7 @@ def reporting(run: Run, function: ChunkFunction) -> Callable[..., Answer]:
         keys = {layout.locate(tile): tile for tile in tiles}
         worked = function(*before, list(keys))
         told, busy = worked if isinstance(worked, Worked) else (worked, 0.0)
-        reasons = {keys[key]: reason for key, reason in told.items()}
+        reasons = {keys[key]: clip_reason(reason) for key, reason in told.items()}
         seconds = time.perf_counter() - started
         fine = _spans([(tile, True) for tile in tiles if tile not in reasons])
         # Whether errors are final, the driver decides; and where the run has ended, it learns it.

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..actor import Ack, Batch, Spec, Tentative
 from ..errors import RaytrackerError
-from ..ledger import Outcomes, Span, clip_reason
+from ..ledger import MAX_REASONS, Outcomes, Span, clip_reason, lowest_reasons
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Held:
         all_durable: Whether the last answer said that all the actor had received was durable.
         fault: What ended this run, or None.
         trouble: What the actor said last of why nothing becomes durable, or None.
+        refused_anew: Whether the table failed since `ask_anew`, and not only before.
         unreachable: Why no call has been answered since `unreachable_since`, or None.
     """
 
@@ -73,6 +74,8 @@ class Held:
         self.all_durable = False
         self.fault: RaytrackerError | None = None
         self.trouble: RaytrackerError | None = None
+        self.refused_anew = False
+        self._failures_before: int | None = None
         self.unreachable: BaseException | None = None
         self.unreachable_since: float | None = None
         self._patience = self._poll_seconds = FIRST_POLL_SECONDS
@@ -143,6 +146,10 @@ class Held:
                 for number, text in reasons.items():
                     if self._unsent[number]:
                         self._reasons[number] = self._unsent_reasons[number] = text
+                if len(self._unsent_reasons) > 2 * MAX_REASONS:  # of these the ledger keeps no more
+                    self._unsent_reasons = lowest_reasons(self._unsent_reasons)
+                if len(self._reasons) > 2 * MAX_REASONS:
+                    self._reasons = lowest_reasons(self._reasons)
         except BaseException:  # a signal may come between what is held and what is sent
             self._news = news + self._news
             self._all_is_unsent()
@@ -157,7 +164,7 @@ class Held:
         self._look()
         batch = Batch(
             list(self._unsent.spans()),
-            self._unsent_reasons,
+            lowest_reasons(self._unsent_reasons),
             sole=ends and self._unsent_kept,
             tentative=list(self._unsent_tentative.values()),
         )
@@ -205,12 +212,19 @@ class Held:
         self._forget_tentative()
         self.all_durable = ack.durable >= ack.received
         self.trouble = ack.trouble
+        if self._failures_before is None:
+            self._failures_before = ack.failures
+        self.refused_anew = ack.failures > self._failures_before
         if ack.ended and not self._told_of_the_end:
             self._told_of_the_end = True
             logger.warning("%s", ack.ended)
         if ack.fault:
             self.give_up(ack.fault)
         self._plan_poll(ack.flush_in, news=bool(batch))
+
+    def ask_anew(self) -> None:
+        """Forgets what is wrong with the table: it may have been mended."""
+        self.trouble, self.refused_anew, self._failures_before = None, False, None
 
     def _drop_reasons(self, numbers: Iterable[int]) -> None:
         for number in numbers:

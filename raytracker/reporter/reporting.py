@@ -186,11 +186,11 @@ class Reporter:
         with changed:
             held = self._sender.held(spec)
             held.all_durable = not received
-            held.trouble = None  # what the next answer says counts
+            held.ask_anew()
 
             def is_over() -> bool:
-                refused = held.fault or isinstance(held.trouble, TableError)
-                return bool(refused or held.is_durable(received=received))
+                refused = isinstance(held.trouble, TableError) and held.refused_anew
+                return bool(held.fault or refused or held.is_durable(received=received))
 
             if not is_over():
                 check_connected()

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from ..ledger import ERROR, SUCCESS, Layout, Span, reason_of
+from ..ledger import ERROR, SUCCESS, Layout, Span, clip_reason, reason_of
 
 
 def report_of(
@@ -73,7 +73,9 @@ def _text(reason: Any) -> str | None:
     if reason is None:
         return None
     if isinstance(reason, str):
-        return str.__str__(reason)  # a plain one: what is derived from it may do anything
+        return clip_reason(
+            str.__str__(reason)
+        )  # a plain one: what is derived from it may do anything
     if isinstance(reason, BaseException):
         return reason_of(reason)
     raise TypeError(

@@ -239,6 +239,7 @@ class Run:
             RaytrackerError: What ended this run, or keeps it from being claimed.
         """
         deadline = time.monotonic() + CALL_SECONDS
+        failures: int | None = None
         self.deliver()
         while True:
             left = max(SILENT_SECONDS, deadline - time.monotonic())
@@ -251,7 +252,12 @@ class Run:
             if answer[0] is not None:
                 return answer
             if isinstance(answer.trouble, TableError):
-                raise answer.trouble
+                # It may have been mended: a status has the actor ask again.
+                status = self.status(left)
+                if status is not None and isinstance(status.trouble, TableError):
+                    failures = status.failures if failures is None else failures
+                    if status.failures > failures:
+                        raise status.trouble
             if time.monotonic() >= deadline:
                 return None
             time.sleep(POLL_SECONDS)

@@ -44,6 +44,7 @@ class Wait:
         self._warned_at = time.monotonic()
         self._refused_since: float | None = None
         self._away: TableUnavailable | None = None
+        self._failures: int | None = None  # of the actor's requests, before this was asked
 
     def result(self) -> JobItem:
         """Waits; returns or raises what `ImageTracker.wait` does."""
@@ -81,7 +82,10 @@ class Wait:
             return self._ended_in_table()
         if status.fault:
             raise status.fault
-        self._check_refused(status.trouble)
+        if self._failures is None:
+            self._failures = status.failures
+        if status.failures > self._failures or not status.trouble:  # it may have been mended
+            self._check_refused(status.trouble)
         return self._item() if _is_over(status, self._run.spec.ends) else None
 
     def _check_refused(self, trouble: RaytrackerError | None) -> None:
@@ -239,6 +243,7 @@ def _end(run: Run, state: str | None, timeout: float) -> Status:
         return max(HINT_SECONDS, min(CALL_SECONDS, deadline - time.monotonic()))
 
     run.deliver(min(CALL_SECONDS, timeout))
+    failures: int | None = None
     while True:
         # Told again until it shows: an actor that died meanwhile has forgotten it.
         [refused] = run.ask("end", state, start=True, timeout=left()) or (None,)
@@ -246,7 +251,8 @@ def _end(run: Run, state: str | None, timeout: float) -> Status:
         if status is not None:
             if status.fault:
                 raise status.fault
-            if isinstance(status.trouble, TableError):
+            failures = status.failures if failures is None else failures
+            if isinstance(status.trouble, TableError) and status.failures > failures:
                 raise status.trouble
             if _is_over(status, ends=True):
                 return status

@@ -14,7 +14,7 @@ import ray
 
 from raytracker import ImageTracker, JobTable
 from raytracker.actor import find
-from raytracker.errors import ImageStalled, RaytrackerError, WaitTimeout
+from raytracker.errors import ImageStalled, RaytrackerError, TableError, WaitTimeout
 from raytracker.ray_runtime import what_runs
 from raytracker.run import waiting
 from tests.support.jobs import counts
@@ -143,3 +143,24 @@ def test_a_resume_of_an_open_image_only_ends_it(job_table: JobTable) -> None:
     assert tracker.pending() == []
     assert tracker.wait(30).end_time is None
     assert tracker.end().status == "SUCCESS"
+
+
+def test_a_table_that_was_mended_is_asked_again(job_table: JobTable) -> None:
+    """It had been deleted, and the actor's pause is half a minute by now; nobody waits for that."""
+    tracker = ImageTracker.start("scene", regions=2, table=job_table)
+    tracker.report(0)
+    tracker.flush()
+    item = job_table.read("scene")
+    job_table.client.meta.client.delete_table(TableName=job_table.table_name)
+    tracker.report(1)
+    for call in (tracker.flush, tracker.wait):
+        began = time.monotonic()
+        with pytest.raises(TableError):
+            call(20)
+        assert time.monotonic() - began < 5
+    job_table.create()
+    job_table.put_ddb_item(item)
+    began = time.monotonic()
+    tracker.flush(20)
+    assert counts(tracker.wait(20)) == (2, 2, 0)
+    assert time.monotonic() - began < 8

@@ -133,13 +133,14 @@ def _holds(
 
 
 class SimulatedClock:
-    """A clock that stands until it is moved."""
+    """A clock that stands until it is moved, and whose time of day may be set."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
+        self.step = 0.0
 
     def time(self) -> float:
-        return self.now + 1.7e9
+        return self.now + 1.7e9 + self.step
 
     def monotonic(self) -> float:
         return self.now

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from raytracker.actor import Ack, Batch, Coordinator
-from raytracker.job_table import JobItem
+from raytracker.job_table import ALIVE_SECONDS, KEEP_SECONDS, JobItem
 from raytracker.ledger import Layout
 from raytracker.progress import Progress
 from tests.support.simulated_table import SimulatedClock, SimulatedTable
@@ -19,6 +19,12 @@ class World:
         self.clock = SimulatedClock()
         job = JobItem(image_id="scene", tracker_ends=ends)
         self.table.start(job, run="run", layout=Layout.of(regions))
+        now = int(self.clock.time())
+        self.table.items["scene"] |= {
+            "start_time": 1000 * now,
+            "expire_time": now + KEEP_SECONDS,
+            "tracker_alive_until": now + ALIVE_SECONDS,
+        }
         self.table.writes.clear()
 
     def open(self, run: str = "run", **options: Any) -> Coordinator:

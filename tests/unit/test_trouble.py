@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from raytracker.actor import Coordinator
-from raytracker.actor.trouble import REFUSED_RETRY_SECONDS
+from raytracker.actor import Batch, Coordinator
+from raytracker.actor.trouble import ASKED_RETRY_SECONDS, REFUSED_RETRY_SECONDS
 from raytracker.errors import CredentialsRefused, TableError, TableUnavailable
 from tests.support.world import World, ask, progress, report
 
@@ -114,3 +114,30 @@ def test_one_trouble_after_another_is_one() -> None:
     told = coordinator.status().trouble
     assert isinstance(told, TableUnavailable)
     assert f"since {since} UTC: lost" in str(told)
+
+
+def test_what_is_refused_is_asked_again_when_somebody_asks() -> None:
+    """Its pause is half a minute; who mended it and waits need not wait for that."""
+    world = World()
+    coordinator = world.open()
+    world.table.fates.append("refuse")
+    coordinator.step()
+    before = coordinator.status()
+    assert isinstance(before.trouble, TableError)
+    assert before.failures == 1
+    due = coordinator.due()
+    assert due == world.clock.now + ASKED_RETRY_SECONDS
+    world.serve(coordinator, until=ASKED_RETRY_SECONDS)
+    after = coordinator.status()
+    assert (after.trouble, after.failures) == (None, 1)
+
+
+def test_what_is_refused_is_asked_once_a_second_at_most() -> None:
+    """However often somebody looks; and whoever flushes is told of a failure of after that."""
+    world = World()
+    coordinator = world.open()
+    world.table.fates.extend(["refuse"] * 100)
+    for _ in range(100):
+        coordinator.report(Batch.of({}, {}), urgent=True)
+        world.serve(coordinator, until=0.1)
+    assert 9 <= coordinator.status().failures <= 11
