@@ -12,19 +12,44 @@ from typing import IO
 
 from .errors import RaytrackerError
 
-# The pipe is the leash: it closes however the parent ends, also by kill -9.
+# The pipe is the leash: it closes however the parent ends, also by kill -9. Of what moto's server
+# answers only DynamoDB is let through, and only to who names this address: a page in a browser
+# of this machine has an Origin, and by a name that it has pointed here another Host. Moto's control
+# paths (/moto-api/reset, for one) and its CORS headers are for browsers.
 _SERVER = """
 import logging
+import os
 import sys
+import threading
 
+os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
 try:
-    from moto.server import ThreadedMotoServer
+    from moto.moto_server.werkzeug_app import create_backend_app
+    from werkzeug.serving import make_server
 except ImportError as error:
     sys.exit(f'{error}; install it with: pip install "raytracker[embedded]"')
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
-server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
+moto = create_backend_app("dynamodb")
+moto.debug = False
+
+def answer(environ, start_response):
+    host = environ.get("HTTP_HOST", "").partition(":")[0]
+    is_ours = (
+        environ["REQUEST_METHOD"] == "POST"
+        and environ["PATH_INFO"] == "/"
+        and host in ("127.0.0.1", "localhost")
+        and environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_")
+        and "HTTP_ORIGIN" not in environ
+        and int(environ.get("CONTENT_LENGTH") or 0) <= 17_000_000
+    )
+    if is_ours:
+        return moto(environ, start_response)
+    start_response("403 Forbidden", [("Content-Type", "text/plain")])
+    return [b"DynamoDB's requests only, and none of browsers"]
+
+server = make_server("127.0.0.1", 0, answer, threaded=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print(server.server_address[1], flush=True)
 sys.stdin.read()
 """
 
@@ -33,8 +58,8 @@ class EmbeddedDynamoDB:
     """A DynamoDB in memory, on a free loopback port, for as long as the `with` block lasts.
 
     It is gone with all its tables at the block's end, and also when this process dies. Other
-    processes of this machine reach it (Ray's workers, for one), other machines do not. It needs
-    the extra `raytracker[embedded]`.
+    processes of this machine reach it (Ray's workers, for one); other machines do not, nor pages
+    in a browser. It needs the extra `raytracker[embedded]`.
 
     Example:
         with EmbeddedDynamoDB() as dynamodb:

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import boto3
@@ -24,6 +26,13 @@ PARENT = textwrap.dedent("""
         print(dynamodb.endpoint_url, flush=True)
         sys.stdin.read()
 """)
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[EmbeddedDynamoDB]:
+    """One for those that only ask it."""
+    with EmbeddedDynamoDB() as dynamodb:
+        yield dynamodb
 
 
 @pytest.fixture
@@ -58,6 +67,44 @@ def test_it_answers_as_soon_as_the_block_begins():
         item = {"image_id": {"S": "scene-1"}}
         client.put_item(TableName="jobs", Item=item)
         assert client.get_item(TableName="jobs", Key=item)["Item"] == item
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", "/moto-api/reset", {}),
+        ("GET", "/moto-api/data.json", {}),
+        ("POST", "/moto-api/", {"X-Amz-Target": "DynamoDB_20120810.ListTables"}),
+        ("POST", "/", {"X-Amz-Target": "S3_20060301.ListBuckets"}),
+        ("POST", "/", {"X-Amz-Target": "DynamoDB_20120810.ListTables", "Host": "evil.example"}),
+        ("POST", "/", {"X-Amz-Target": "DynamoDB_20120810.ListTables", "Origin": "http://evil"}),
+        ("OPTIONS", "/", {"Origin": "http://evil", "Access-Control-Request-Method": "POST"}),
+    ],
+)
+def test_it_answers_dynamodbs_requests_only(
+    embedded: EmbeddedDynamoDB, method: str, path: str, headers: dict[str, str]
+) -> None:
+    """Neither moto's control paths, nor a page in a browser, by whatever name it comes."""
+    connection = HTTPConnection(embedded.endpoint_url.removeprefix("http://"), timeout=10)
+    connection.request(method, path, b"{}" if method == "POST" else None, headers)
+    answer = connection.getresponse()
+    assert answer.status == 403
+    assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+    connection.close()
+
+
+def test_its_answers_let_no_browser_in(embedded: EmbeddedDynamoDB) -> None:
+    """No CORS header; and it listens on the loopback address only."""
+    connection = HTTPConnection(embedded.endpoint_url.removeprefix("http://"), timeout=10)
+    headers = {"X-Amz-Target": "DynamoDB_20120810.ListTables"}
+    connection.request("POST", "/", b"{}", headers)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+    connection.close()
+    port = int(embedded.endpoint_url.rpartition(":")[2])
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.2", port), timeout=2)
 
 
 def test_it_is_gone_after_the_block():
