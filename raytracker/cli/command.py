@@ -13,6 +13,8 @@ except ImportError as error:
 
 from .. import __version__
 from .draw import draw
+from .failed import ERRORS_EPILOG, errors
+from .listed import LIST_EPILOG, list_images
 from .options import Refused, bands_of, concurrency_of, if_exists_of, seconds_of, size_of
 from .tables import EMBEDDED_TABLE, TableName, job_of, table_app, table_name_of
 from .told import (
@@ -343,6 +345,8 @@ def status(
 
 
 app.command("map", epilog=MAP_EPILOG)(draw)
+app.command("list", epilog=LIST_EPILOG)(list_images)
+app.command(epilog=ERRORS_EPILOG)(errors)
 
 
 @app.command(epilog=COST_EPILOG)

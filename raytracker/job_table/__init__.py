@@ -4,6 +4,7 @@ from .cut import cut_of, with_cut
 from .item import JobItem
 from .ledger_text import text_bytes
 from .life import ALIVE_SECONDS, SIGN_SECONDS, Starter, alive_until, is_alive, latest_sign
+from .listing import Consumed, jobs_in
 from .runs import KEEP_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
 from .size import check_size
 from .table import EXPIRY_SECONDS, JobTable, check_image_id
@@ -12,6 +13,8 @@ __all__ = [
     "JobItem",
     "EXPIRY_SECONDS",
     "KEEP_SECONDS",
+    "Consumed",
+    "jobs_in",
     "Flush",
     "OwnerMoved",
     "RunTable",

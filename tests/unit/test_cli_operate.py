@@ -1,0 +1,248 @@
+"""What who is on call asks of the table: list, errors, cancel, delete."""
+
+import csv
+import io
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from raytracker.cli.command import app
+from raytracker.cli.failed import Group, groups_of, ranges_text
+from raytracker.cli.listed import ago
+from raytracker.job_table import JobItem, JobTable, Starter, jobs_in
+from raytracker.job_table.ledger_text import to_text
+from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger
+
+X = "\N{MULTIPLICATION SIGN}"
+NOW = time.time()
+ELSEWHERE = Starter("node-7", 4711, "ann", "01000000", int(NOW * 1000), "elsewhere")
+OOM = "OutOfMemoryError: CUDA out of memory"
+
+
+@pytest.fixture
+def table(moto_table: JobTable, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobTable]:
+    """A job table that the command finds."""
+    monkeypatch.setenv("RAYTRACKER_TABLE", moto_table.table_name)
+    return moto_table
+
+
+def invoke(*args: str, stdin: str | None = None, status: int = 0) -> Any:
+    result = CliRunner().invoke(app, list(args), input=stdin)
+    assert result.exit_code == status, result.output
+    return result
+
+
+def put(table: JobTable, image_id: str, **more: Any) -> JobItem:
+    """Writes the item of a run of 4 tiles, 2 of them done, that began a minute ago and lives."""
+    ledger = Ledger(Layout.of(4))
+    ledger.merge([(0, SUCCESS * 2)], {})
+    job = JobItem(
+        image_id,
+        **{
+            "start_time": int((NOW - 60) * 1000),
+            "region_count": 4,
+            "region_success": 2,
+            "region_error": 0,
+            "tracker_run": "run",
+            "tracker_ledger": to_text(ledger.encode()),
+            "tracker_started_by": ELSEWHERE.to_text(),
+            "tracker_alive_until": int(NOW + 140),
+            **more,
+        },
+    )
+    table.put_ddb_item(job)
+    return job
+
+
+def listed(*args: str) -> list[str]:
+    """Returns the image_ids that a listing shows, in its order."""
+    lines = invoke("list", "--json", *args).stdout.splitlines()
+    return [json.loads(line)["image_id"] for line in lines]
+
+
+# --- list ---
+
+
+def test_the_newest_come_first_and_so_many_as_asked_for(table: JobTable) -> None:
+    """What is not shown is counted."""
+    for age in (3, 1, 2):
+        put(table, f"age-{age}", start_time=int((NOW - age) * 1000))
+    assert listed() == ["age-1", "age-2", "age-3"]
+    done = invoke("list", "--json", "--limit", "2")
+    assert len(done.stdout.splitlines()) == 2
+    assert "3 of 3 images in table" in done.stderr
+    assert "2 shown: --all shows them" in done.stderr
+    assert listed("--limit", "1", "--all") == ["age-1", "age-2", "age-3"]
+
+
+def test_filters(table: JobTable) -> None:
+    """By status (several), silence, news, model and job."""
+    day = 86400 * 1000
+    put(table, "runs", model_name="m:f")
+    put(table, "silent", tracker_alive_until=int(NOW - 1), job_id="j")
+    put(table, "left", tracker_alive_until=None)
+    old = int(NOW * 1000) - 3 * day
+    put(table, "partial", region_error=2, end_time=old, start_time=old)
+    put(table, "cancelled", tracker_state="CANCELLED", end_time=int(NOW * 1000))
+    assert sorted(listed("--silent")) == ["left", "silent"]
+    assert listed("--status", "PARTIAL") == ["partial"]
+    assert sorted(listed("--status", "PARTIAL", "--status", "CANCELLED")) == [
+        "cancelled",
+        "partial",
+    ]
+    assert sorted(listed("--since", "2d")) == ["cancelled", "left", "runs", "silent"]
+    assert listed("--model", "m:f") == ["runs"]
+    assert listed("--job", "j") == ["silent"]
+    assert "--since '2w'" in invoke("list", "--since", "2w", status=2).stderr
+
+
+def test_a_row_says_who_and_when(table: JobTable) -> None:
+    """In one line each, also in a pipe."""
+    put(table, "scene-1", region_error=1)
+    put(table, "two\nlines\x1b[31m", tracker_alive_until=int(NOW - 3600 + 150))
+    heads, *rows = invoke("list").stdout.splitlines()
+    assert heads.split() == ["STATUS", "REGIONS", "NEWS", "WHO", "IMAGE"]
+    assert len(rows) == 2
+    [row] = [row for row in rows if "scene-1" in row]
+    assert row.split("  ")[0] == "IN_PROGRESS"
+    assert "3/4, 1 failed" in row
+    assert "ann@node-7" in row
+    [row] = [row for row in rows if "two" in row]
+    assert row.startswith("IN_PROGRESS, silent")
+    assert "60 min ago" in row
+    assert "\x1b" not in row
+
+
+def test_json_says_what_the_text_says(table: JobTable) -> None:
+    """And who runs it, taken apart."""
+    put(table, "scene-1")
+    known = json.loads(invoke("list", "--json").stdout)
+    assert known["status"] == "IN_PROGRESS"
+    assert known["silent"] is False
+    assert known["last_news"] == int(NOW - 10) * 1000
+    assert known["started_by"]["host"] == "node-7"
+    assert (known["region_count"], known["region_success"], known["region_error"]) == (4, 2, 0)
+
+
+def test_foreign_items_break_no_listing(table: JobTable) -> None:
+    """OSML's, bare ones, and attributes of types that are not ours, or huge."""
+    table.put_ddb_item(JobItem("osml", start_time=int(NOW * 1000), region_count=9, job_id="j"))
+    for number, wrong in enumerate(("text", 10**30, True, ["x"], {"a": 1}, b"\x00", None)):
+        item: dict[str, Any] = {"image_id": f"hostile-{number}"}
+        names = ("start_time", "end_time", "region_count", "region_success", "tracker_alive_until")
+        names += ("tracker_started_by", "tracker_keep_for", "tracker_state", "model_name")
+        table.table.put_item(Item={**item, **dict.fromkeys(names, wrong)})
+    assert len(listed()) == 8
+    assert len(invoke("list").stdout.splitlines()) == 9
+    assert listed("--silent", "--since", "7d") is not None
+
+
+def test_a_listing_does_not_fetch_ledgers(table: JobTable) -> None:
+    """They are what is large; and more than a page is read to its end."""
+    for number in range(20):
+        put(table, f"scene-{number}", tracker_ledger="A" * 300_000)
+    jobs = list(jobs_in(table))
+    assert len(jobs) == 20
+    assert all(job.tracker_ledger is None and job.region_count == 4 for job in jobs)
+
+
+def test_a_listing_that_is_dropped_leaves_no_reader(table: JobTable) -> None:
+    """Nor does one that is refused wait for ever."""
+    for number in range(20):
+        put(table, f"scene-{number}", tracker_ledger="A" * 300_000)
+    jobs = jobs_in(table)
+    next(jobs)
+    jobs.close()  # type: ignore[attr-defined]
+    assert "no such table" in invoke("list", "--table", "nowhere", status=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-3, "0 s ago"), (90, "90 s ago"), (150, "2 min ago"), (7300, "2 h ago"), (2e5, "2 d ago")],
+)
+def test_ago(seconds: float, text: str) -> None:
+    """In one unit."""
+    assert ago(seconds) == text
+
+
+# --- errors ---
+
+
+def failed(table: JobTable, reasons: dict[int, str], tiles: int = 400, **more: Any) -> Ledger:
+    """Writes an item of regions of 10 tiles, of which those with a reason failed."""
+    ledger = Ledger(Layout([(tiles // 10, 10)]))
+    ledger.merge([(tile, ERROR) for tile in reasons], reasons)
+    put(
+        table,
+        "scene-1",
+        tracker_ledger=to_text(ledger.encode()),
+        tracker_errors={str(tile): text for tile, text in ledger.reasons().items()},
+        **more,
+    )
+    return ledger
+
+
+def test_errors_are_grouped_by_reason(table: JobTable) -> None:
+    """The most first; what differs in numbers only is one group, and told to be."""
+    reasons = dict.fromkeys([*range(3, 9), 20], OOM) | {
+        k: f"ValueError: {k} is bad" for k in (1, 2)
+    }
+    failed(table, reasons)
+    assert invoke("errors", "scene-1").stdout.splitlines() == [
+        "scene-1: IN_PROGRESS, 9 of 400 tiles failed",
+        f"        7 {X} {OOM}",
+        "            tiles 3-8, 20",
+        f"        2 {X} ValueError: 1 is bad, and alike",
+        "            tiles 1-2",
+    ]
+
+
+def test_groups_say_where_they_are_not_complete(table: JobTable) -> None:
+    """The item keeps the lowest 100 reasons; the tiles it knows."""
+    failed(table, dict.fromkeys(range(150), OOM))
+    done = invoke("errors", "scene-1")
+    assert f"      100 {X} {OOM}" in done.stdout
+    assert f"       50 {X} reason not kept\n            tiles 100-149" in done.stdout
+    assert "The groups lack 50 tiles" in done.stderr
+    known = json.loads(invoke("errors", "scene-1", "--json").stdout)
+    assert known["complete"] is False
+    assert known["tile_error"] == 150
+    assert [(g["reason"], g["tile_error"], g["tiles"]) for g in known["groups"]] == [
+        (OOM, 100, [[0, 99]]),
+        (None, 50, [[100, 149]]),
+    ]
+
+
+def test_a_tile_that_succeeded_later_is_no_error(table: JobTable) -> None:
+    """Though its reason is kept."""
+    ledger = failed(table, {5: OOM, 6: OOM})
+    ledger.merge([(5, SUCCESS)], {})
+    assert groups_of(ledger) == [Group(OOM, [6], False)]
+
+
+def test_errors_as_csv(table: JobTable) -> None:
+    """Region, tile in it, number in the image, reason."""
+    failed(table, {12: 'a, "b"\nc'})
+    rows = list(csv.reader(io.StringIO(invoke("errors", "scene-1", "--csv").stdout)))
+    assert rows == [["region", "tile", "number", "reason"], ["1", "2", "12", 'a, "b"\nc']]
+
+
+def test_items_without_errors_of_ours(table: JobTable) -> None:
+    """OSML's say so; damaged reasons are left out; one form at a time."""
+    table.put_ddb_item(JobItem("osml", region_count=9, region_error=2))
+    assert "counts 2 failed regions" in invoke("errors", "osml", status=2).stderr
+    failed(table, {1: OOM}, image_url="/nowhere.tif")
+    item = table.table.get_item(Key={"image_id": "scene-1"})["Item"]
+    table.table.put_item(Item={**item, "tracker_errors": {"x": "y", "1": 5, "-3": "z"}})
+    assert f"1 {X} reason not kept" in invoke("errors", "scene-1").stdout
+    assert "give one of them" in invoke("errors", "scene-1", "--csv", "--json", status=2).stderr
+
+
+def test_ranges() -> None:
+    """So many, and how many more."""
+    assert ranges_text([(0, 7), (9, 9)]) == "0-7, 9"
+    assert ranges_text([(k, k) for k in range(0, 30, 2)]).endswith("18, and 5 more")
