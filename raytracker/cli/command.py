@@ -13,6 +13,7 @@ except ImportError as error:
 
 from .. import __version__
 from .draw import draw
+from .ended import CANCEL_EPILOG, DELETE_EPILOG, cancel, delete
 from .failed import ERRORS_EPILOG, errors
 from .listed import LIST_EPILOG, list_images
 from .options import Refused, bands_of, concurrency_of, if_exists_of, seconds_of, size_of
@@ -347,6 +348,8 @@ def status(
 app.command("map", epilog=MAP_EPILOG)(draw)
 app.command("list", epilog=LIST_EPILOG)(list_images)
 app.command(epilog=ERRORS_EPILOG)(errors)
+app.command(epilog=CANCEL_EPILOG)(cancel)
+app.command(epilog=DELETE_EPILOG)(delete)
 
 
 @app.command(epilog=COST_EPILOG)

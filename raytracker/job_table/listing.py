@@ -13,7 +13,10 @@ from ..ddb import TableConnection, to_python, translate
 from ..errors import RaytrackerError, TableUnavailable
 from .item import JobItem
 
-SEGMENTS = 4  # read at once: DynamoDB gives each 1 MB a time, of which little is sent
+SEGMENTS = 8  # read at once: DynamoDB gives each 1 MB a time, of which little is sent
+# Items of a page: as many as are 1 MB where ledgers are large. DynamoDB Local, not told how many,
+# looks at all that are left for each page.
+PAGE = 50
 # Seconds before a page is asked for again: a table on demand needs time to give more than ever.
 PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
 SHOWN = (
@@ -65,16 +68,14 @@ def jobs_in(table: TableConnection, consumed: Consumed | None = None) -> Iterato
         TableUnavailable: It does not answer.
     """
     # As many pages as there are readers wait here, so that memory does not grow with the table.
-    pages: queue.Queue[list[Any] | RaytrackerError | None] = queue.Queue(SEGMENTS)
+    pages: queue.Queue[dict[str, Any] | RaytrackerError | None] = queue.Queue(SEGMENTS)
     is_over = threading.Event()
 
     def read(segment: int) -> None:
-        last: list[Any] | RaytrackerError | None = None
+        last: RaytrackerError | None = None
         try:
             for response in _pages(table, segment, is_over):
-                if consumed is not None:
-                    consumed.rcu += _units(response)
-                pages.put(response.get("Items", []))
+                pages.put(response)
         except Exception as err:  # who reads must not wait for ever
             last = translate(err, table.table_name)
         pages.put(last)
@@ -86,8 +87,10 @@ def jobs_in(table: TableConnection, consumed: Consumed | None = None) -> Iterato
     try:
         while left:
             page = pages.get()
-            if isinstance(page, list):
-                yield from map(_job, page)
+            if isinstance(page, dict):
+                if consumed is not None:
+                    consumed.rcu += _units(page)
+                yield from map(_job, page.get("Items", []))
                 continue
             left -= 1
             if page is not None:
@@ -95,7 +98,7 @@ def jobs_in(table: TableConnection, consumed: Consumed | None = None) -> Iterato
     finally:
         is_over.set()
         while left:  # a reader may be about to hand over a page
-            left -= not isinstance(pages.get(), list)
+            left -= not isinstance(pages.get(), dict)
 
 
 def _pages(
@@ -106,6 +109,7 @@ def _pages(
         "TableName": table.table_name,
         "Segment": segment,
         "TotalSegments": SEGMENTS,
+        "Limit": PAGE,
         "ProjectionExpression": ", ".join(names),
         "ExpressionAttributeNames": names,
         "ReturnConsumedCapacity": "TOTAL",

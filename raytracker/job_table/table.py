@@ -90,6 +90,35 @@ class JobTable(RunTable):
         """
         return create_job_table(self, set_ttl=set_ttl)
 
+    def delete(self, read: JobItem) -> bool:
+        """Delete an item, unless it was written since it was read.
+
+        Args:
+            read: The item as it was read; None of its attributes is written.
+
+        Returns:
+            Whether it is gone; False: somebody has written it, or deleted it.
+
+        Raises:
+            TableError: DynamoDB refuses.
+            TableUnavailable: It does not answer.
+        """
+        key = {"image_id": read.image_id}
+        names = ("tracker_run", "tracker_owner", "tracker_seq", "tracker_alive_until", "end_time")
+        values = {f":{name}": getattr(read, name) for name in names}
+        condition = " AND ".join(
+            f"attribute_not_exists({name})" if values[f":{name}"] is None else f"{name} = :{name}"
+            for name in names
+        )
+        values = {name: value for name, value in values.items() if value is not None}
+        try:
+            self._write(
+                "delete_item", f"attribute_exists(image_id) AND {condition}", {}, values, Key=key
+            )
+        except ConditionFailed:
+            return False
+        return True
+
     # --- OSML's methods ---
 
     def start_image_request(self, image_request_item: JobItem) -> JobItem:
