@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 import boto3
 import rasterio
 from botocore.exceptions import BotoCoreError, ClientError
+from rasterio.env import getenv, setenv
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.session import AWSSession, DummySession
 
 from ..errors import InvalidImage
-from .hearing import listening
+from .hearing import Said, listening
 from .info import GDAL_ERRORS, cause
 from .names import gdal_name, is_in_s3
 
@@ -32,10 +33,13 @@ _ALWAYS = {
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # libjpeg says it once for each image, not each tile
 }
 
-# Unlike GDAL's own: it doesn't list the image's folder, forgets an object that it has closed, as
-# another may have come in its place, tries again, and gives up some time.
+_BESIDE = "GDAL_DISABLE_READDIR_ON_OPEN"
+
+# Unlike GDAL's own: it doesn't look for what may lie beside the image, which took a hundred
+# requests, forgets an object that it has closed, as another may have come in its place, tries
+# again, and gives up some time.
 _S3_OPTIONS = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    _BESIDE: "EMPTY_DIR",
     "CPL_VSIL_CURL_NON_CACHED": "/vsis3/",
     "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "1",
@@ -130,6 +134,21 @@ def _assume(role: str) -> _Assumed:
     return known
 
 
+def _opened(name: str, said: Said) -> Any:
+    try:
+        return rasterio.open(name)
+    except GDAL_ERRORS:
+        if getenv().get(_BESIDE) != "EMPTY_DIR":
+            raise
+    # Of some formats, such as ENVI, the header is a file beside the image.
+    setenv(**{_BESIDE: "TRUE"})
+    said.failures.clear()
+    try:
+        return rasterio.open(name)
+    finally:
+        setenv(**{_BESIDE: "EMPTY_DIR"})
+
+
 def open_image(url: str) -> Any:
     """Returns an image, opened by rasterio in its `environment`.
 
@@ -139,7 +158,7 @@ def open_image(url: str) -> Any:
     try:
         with warnings.catch_warnings(), listening() as said:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            source = rasterio.open(gdal_name(url))
+            source = _opened(gdal_name(url), said)
     except GDAL_ERRORS as err:
         raise InvalidImage(f"{url} cannot be opened as an image: {cause(err)}") from None
     # GDAL opens what it can. Its warnings are of unknown tags and the like.

@@ -14,7 +14,7 @@ import pytest
 from raytracker import ImageRequest, JobItem, JobTable, Work
 from raytracker.errors import NotMerged
 from raytracker.imagery import Tile
-from raytracker.local import EmbeddedDynamoDB
+from tests.support.moto_s3 import moto_server
 from tests.support.scenes import BAHAMAS, outline, results
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -75,11 +75,11 @@ def test_a_request_says_where_its_results_go(
             ],
         }
     )
-    with EmbeddedDynamoDB() as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint_url)
+    with moto_server() as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="results")
-        work = Work(runtime_env={"env_vars": {"AWS_ENDPOINT_URL_S3": server.endpoint_url}})
+        work = Work(runtime_env={"env_vars": {"AWS_ENDPOINT_URL_S3": endpoint}})
 
         def read(key: str) -> Any:
             return json.loads(

@@ -10,10 +10,12 @@ import boto3
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from rasterio.env import getenv
 
 from raytracker.errors import InvalidImage
 from raytracker.imagery import check_unchanged, describe, opening, plan, read
+from raytracker.imagery.reading import kept_open
 from tests.support.images import make_image, noting
 from tests.support.moto_s3 import moto_s3
 
@@ -22,8 +24,13 @@ ROLE = "arn:aws:iam::123456789012:role/reader"
 
 
 @pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    with moto_s3() as endpoint:
+def s3_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("s3") / "log"
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint(s3_log: Path) -> Iterator[str]:
+    with moto_s3(s3_log) as endpoint:
         yield endpoint
 
 
@@ -42,6 +49,48 @@ def test_an_image_in_s3_is_the_same_image(bucket: str) -> None:
     assert (info.extents, info.width) == (describe(BAHAMAS).extents, 791)
     tile = plan(info, 256).tile(0, 3)
     assert np.array_equal(read(tile), read(plan(describe(BAHAMAS), 256).tile(0, 3)))
+
+
+def test_an_image_is_opened_with_few_requests(bucket: str, s3_log: Path) -> None:
+    """Nothing is looked for beside it: that took a hundred, and again a dozen in each process."""
+    requests = RequestLog(s3_log)
+    info = describe(f"{bucket}/bahamas.tif")
+    assert len(requests.new()) <= 6  # two of them for the samples that tell it from another
+    grid = plan(info, 256)
+    with kept_open(info):
+        read(grid.tile(0, 0))
+        assert len(requests.new()) <= 4 + 1
+        for number in (1, 2):
+            read(grid.tile(0, number))
+            assert len(requests.new()) <= 2
+
+
+def test_a_header_beside_an_image_is_found(bucket: str, tmp_path: Path) -> None:
+    """ENVI's images have one; it is looked for where there is no image without."""
+    with rasterio.open(BAHAMAS) as source:
+        rasterio.shutil.copy(source, tmp_path / "bahamas.img", driver="ENVI")
+    for name in ("bahamas.img", "bahamas.hdr"):
+        boto3.client("s3").upload_file(str(tmp_path / name), "scenes", f"2024/{name}")
+    info = describe(f"{bucket}/bahamas.img")
+    tile = plan(info, 256).tile(0, 3)
+    assert np.array_equal(read(tile), read(plan(describe(BAHAMAS), 256).tile(0, 3)))
+
+
+class RequestLog:
+    """What a server has been asked since the last look."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._seen = len(self._lines())
+
+    def new(self) -> list[str]:
+        """Returns the lines that have come."""
+        lines = self._lines()
+        new, self._seen = lines[self._seen :], len(lines)
+        return new
+
+    def _lines(self) -> list[str]:
+        return [line for line in self._log.read_text().splitlines() if "HTTP/1.1" in line]
 
 
 def test_gdals_own_settings_go_first(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
