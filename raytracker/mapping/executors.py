@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import ray
 from ray import exceptions as rays
 
 from ..errors import CannotBePlaced
-from ..ray_runtime import died_with_node, how_many_fit, may_grow, most_of_a_node, resources_of
+from ..ray_runtime import (
+    died_with_node,
+    how_many_fit,
+    may_grow,
+    most_of_a_node,
+    remote_once,
+    resources_of,
+)
 from .dispatch import Chunk, Loss
 from .failure import ProcessSpoiled, cause_of
 from .policy import Bound
 
 LOOK_SECONDS = 1.0
+IMAGES_OF_A_PROCESS = 8  # that it remembers
+
+_images: OrderedDict[str, Callable[..., Any]] = OrderedDict()
 
 _OF_THE_NODE = (
     rays.NodeDiedError,
@@ -71,6 +82,22 @@ class Executor(Protocol):
         """No more chunks of this image come; those at their places may still leave."""
 
 
+def work_through_tiles(image: Sequence[Any], tiles: Sequence[int]) -> Any:
+    """Works through tiles of an image: what the tasks run, of whatever image.
+
+    Args:
+        image: A reference of what is called with the tiles.
+        tiles: Their numbers.
+    """
+    [reference] = image
+    name = reference.hex()  # the reference itself would keep the object
+    if name not in _images:
+        _images[name] = ray.get(reference)
+        if len(_images) > IMAGES_OF_A_PROCESS:
+            _images.popitem(last=False)
+    return _images[name](tiles)
+
+
 class Tasks(Executor):
     """A Ray task for each chunk.
 
@@ -85,7 +112,8 @@ class Tasks(Executor):
     ) -> None:
         # Who decides what is tried again is one place, and that is not Ray.
         own = {"name": "tiles", **options, "max_retries": 0, "num_returns": 1}
-        self._remote = ray.remote(**own)(work_through)
+        self._remote = remote_once(work_through_tiles, own)
+        self._image = [ray.put(work_through)]  # in a list Ray leaves the reference alone
         self._bound = bound
         self._request = resources_of({"num_cpus": 1, **options})
         self._came_back = False
@@ -120,7 +148,7 @@ class Tasks(Executor):
 
     def put(self, place: Any, chunk: Chunk) -> Any:
         """As in `Executor`."""
-        return self._remote.remote(chunk.tiles)
+        return self._remote.remote(self._image, chunk.tiles)
 
     def left(self, place: Any, chunk: Chunk, answer: Any) -> None:
         """As in `Executor`."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
+import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import ray
 
+from ..actor import Spec
 from ..errors import RaytrackerError
 from ..ledger import ERROR, RETURNED, Layout, Outcomes, reason_of
-from ..ray_runtime import attempt_number, check_sendable, default_retries, unwrap
+from ..ray_runtime import attempt_number, default_retries, remote_once, unwrap
 from ..reporter import reporter
 from ..run import Run
 from . import attempt
@@ -53,18 +55,49 @@ class Task:
         retries = Retries.of(
             options.get("max_retries", default_retries()), options.get("retry_exceptions")
         )
-        attempted = _attempted(run, function, limit, retries)
-        check_sendable(attempted)
-        self._remote = ray.remote(**{"name": name, **options, "num_returns": 2})(attempted)
+        options = {"name": name, **options, "num_returns": 2}
+        self._remote = remote_once(_attempted(function), options)
+        # An argument, so that the function is the same for all images.
+        self._how = bytes(ray.cloudpickle.dumps(How(run.spec, limit, retries)))
 
     def submit(self, item: Item) -> tuple[Any, Any]:
         """Returns references of what the task told, and of its result."""
-        result, told = self._remote.remote(*item.args, **item.kwargs)
+        result, told = self._remote.remote(self._how, *item.args, **item.kwargs)
         return told, result
 
 
-def _attempted(run: Run, function: Any, limit: TimeLimit, retries: Retries) -> Any:
-    spec = run.spec  # the run itself stays here
+class How(NamedTuple):
+    """What an attempt has to know beside its function.
+
+    Attributes:
+        spec: The image and run.
+        limit: How long it may take.
+        retries: How often Ray tries it again.
+    """
+
+    spec: Spec
+    limit: TimeLimit
+    retries: Retries
+
+
+@functools.lru_cache(maxsize=64)
+def _how(pickled: bytes) -> How:
+    how: How = pickle.loads(pickled)  # once a process and image
+    return how
+
+
+def _attempted(function: Any) -> Any:
+    @functools.wraps(function)
+    def attempted(how: bytes, /, *args: Any, **kwargs: Any) -> Any:
+        return _attempt(_how(how), function, args, kwargs)
+
+    del attempted.__wrapped__  # Ray would check the arguments against it: an error of the caller
+    return attempted
+
+
+def _attempt(how: How, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Runs an attempt of a task; returns its result, and what it told."""
+    spec, limit, retries = how
 
     def tell(told: attempt.Told, *, held_elsewhere: bool) -> None:
         spans, reasons = told
@@ -75,30 +108,25 @@ def _attempted(run: Run, function: Any, limit: TimeLimit, retries: Retries) -> A
                 if not held_elsewhere:  # or the driver's error of the key may end the image first
                     reporter().deliver(spec, DELIVER_SECONDS)
 
-    @functools.wraps(function)
-    def attempted(*args: Any, **kwargs: Any) -> Any:
-        with attempt.running(spec) as this:
-            try:
-                with limit.applied():
-                    result = function(*args, **kwargs)
-                check_result(result)
-            except Exception as err:
-                tell(this.successes(), held_elsewhere=False)  # the driver does not get them
-                if not retries.are_over(err, attempt_number()):
-                    raise  # its errors are nothing: another attempt comes
-                tell(this.errors(), held_elsewhere=False)
-                sent = portable(err)
-                if sent is err:
-                    raise
-                raise sent from None  # or Ray would show the other one, too, which may fail
-            if not this.has_told:
-                return result, None
-            tell(this.errors(), held_elsewhere=True)
-            # The result first: where that cannot be packed, Ray makes errors of both.
-            return result, this.told()
-
-    del attempted.__wrapped__  # Ray would check the arguments against it: an error of the caller
-    return attempted
+    with attempt.running(spec) as this:
+        try:
+            with limit.applied():
+                result = function(*args, **kwargs)
+            check_result(result)
+        except Exception as err:
+            tell(this.successes(), held_elsewhere=False)  # the driver does not get them
+            if not retries.are_over(err, attempt_number()):
+                raise  # its errors are nothing: another attempt comes
+            tell(this.errors(), held_elsewhere=False)
+            sent = portable(err)
+            if sent is err:
+                raise
+            raise sent from None  # or Ray would show the other one, too, which may fail
+        if not this.has_told:
+            return result, None
+        tell(this.errors(), held_elsewhere=True)
+        # The result first: where that cannot be packed, Ray makes errors of both.
+        return result, this.told()
 
 
 class Mapped(Source):

@@ -13,7 +13,7 @@ from .connection import (
     in_local_mode,
     is_connected,
 )
-from .functions import check_sendable, default_retries, unwrap
+from .functions import check_sendable, default_retries, remote_once, unwrap
 from .nodes import (
     actor_state,
     died_with_node,
@@ -69,5 +69,6 @@ __all__ = [
     "unwrap",
     "default_retries",
     "check_sendable",
+    "remote_once",
     "in_a_line",
 ]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
 from ray._private import ray_constants
+
+from .connection import cluster
+
+MAX_REMOTES = 16  # functions that are remembered, with all that they refer to
 
 
 def unwrap(remote_function: Any) -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -56,16 +63,50 @@ def check_sendable(function: Callable[..., Any]) -> None:
         TypeError: It cannot be pickled, with what it refers to.
         ValueError: It is too large, with what it refers to.
     """
+    _pickled(function)
+
+
+_remotes: OrderedDict[object, Any] = OrderedDict()
+_remotes_lock = threading.Lock()
+
+
+def remote_once(function: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    """Returns a remote function: the same as before where it is the same with all it refers to.
+
+    Ray keeps what it was sent of each until the job ends, on the head node and in the workers.
+
+    Args:
+        function: The function; what differs from call to call is better an argument of it.
+        options: As `ray.remote` takes them.
+
+    Raises:
+        TypeError: It cannot be pickled, with what it refers to.
+        ValueError: It is too large, with what it refers to.
+    """
+    content = hashlib.sha256(_pickled(function))
+    content.update(ray.cloudpickle.dumps(sorted(options.items())))
+    key = cluster(), content.digest()
+    with _remotes_lock:
+        remote = _remotes.pop(key, None) or ray.remote(**options)(function)
+        _remotes[key] = remote
+        while len(_remotes) > MAX_REMOTES:
+            _remotes.popitem(last=False)
+    return remote
+
+
+def _pickled(function: Callable[..., Any]) -> bytes:
     name, most = (
         getattr(function, "__name__", function),
         ray_constants.FUNCTION_SIZE_ERROR_THRESHOLD,
     )
     try:
-        size = len(ray.cloudpickle.dumps(function))
+        pickled = bytes(ray.cloudpickle.dumps(function))
     except Exception as err:
         raise TypeError(f"{name} cannot be sent to Ray's workers: {err}") from err
-    if size >= most:
+    if len(pickled) >= most:
         raise ValueError(
-            f"{name} has {size / 1e6:.0f} MB with what it refers to; Ray sends {most / 1e6:.0f} MB "
-            "at most: ray.put() what is large, and give the reference as an argument"
+            f"{name} has {len(pickled) / 1e6:.0f} MB with what it refers to; Ray sends "
+            f"{most / 1e6:.0f} MB at most: ray.put() what is large, and give the reference as an "
+            "argument"
         )
+    return pickled
