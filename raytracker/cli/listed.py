@@ -53,6 +53,7 @@ class Wanted(NamedTuple):
 
     Attributes:
         statuses: With one of these.
+        failing: With failed regions.
         silent: That go on, as their items say, though nothing is heard of them.
         since: With news since then, in epoch seconds.
         model: Of this model.
@@ -60,6 +61,7 @@ class Wanted(NamedTuple):
     """
 
     statuses: frozenset[str] = frozenset()
+    failing: bool = False
     silent: bool = False
     since: float | None = None
     model: str | None = None
@@ -72,6 +74,7 @@ class Wanted(NamedTuple):
             and (self.since is None or (news_of(job) or 0) / 1000 >= self.since)
             and (self.model is None or job.model_name == self.model)
             and (self.job is None or job.job_id == self.job)
+            and (not self.failing or bool(job.region_error))
             and (not self.silent or is_silent(job, now))
         )
 
@@ -113,6 +116,9 @@ def list_images(
         list[Status] | None,
         typer.Option("--status", metavar="STATUS", help="With this one; repeat it for several."),
     ] = None,
+    failing: Annotated[
+        bool, typer.Option("--failing", help="With failed regions, whether they go on or not.")
+    ] = False,
     silent: Annotated[
         bool, typer.Option("--silent", help="That go on, though nothing is heard of them.")
     ] = False,
@@ -133,6 +139,7 @@ def list_images(
         seconds = None if since is None else seconds_of("--since", since)
         wanted = Wanted(
             frozenset(each.value for each in status or ()),
+            failing,
             silent,
             None if seconds is None else time.time() - seconds,
             model,

@@ -20,6 +20,7 @@ from raytracker.errors import JobCancelled, TableUnavailable, TrackerSuperseded
 from raytracker.job_table import JobItem, JobTable, Starter, jobs_in, ledger_of
 from raytracker.job_table.ledger_text import to_text
 from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger
+from tests.support import forty
 
 X = "\N{MULTIPLICATION SIGN}"
 NOW = time.time()
@@ -365,3 +366,29 @@ def test_delete_spares_what_was_written_meanwhile(table: JobTable) -> None:
     assert table.read("scene-1") is not None
     assert table.delete(stored(table, "scene-1"))
     assert not table.delete(read)
+
+
+# --- forty images ---
+
+
+def test_each_question_is_one_command(table: JobTable) -> None:
+    """What runs, what is silent, what failed and why; the others stay when some are cancelled."""
+    forty.fill(table)
+    assert len(listed("--all")) == 40
+    assert sorted(listed("--silent")) == [forty.STUCK, forty.OSML]
+    assert listed("--status", "CANCELLED") == [forty.CANCELLED]
+    assert listed("--status", "PARTIAL") == ["scene-31"]
+    assert sorted(listed("--failing")) == sorted(forty.FAILING)
+    known = json.loads(invoke("errors", "scene-27", "--json").stdout)
+    assert [(g["reason"], g["tile_error"]) for g in known["groups"]] == [
+        (forty.OOM, 100),
+        (None, 1550),
+    ]
+    before = {job.image_id: stored(table, job.image_id) for job in jobs_in(table)}
+    invoke("cancel", forty.STUCK)
+    invoke("delete", forty.OSML, "--yes")
+    for image_id, job in before.items():
+        if image_id not in {forty.STUCK, forty.OSML}:
+            assert stored(table, image_id) == job
+    assert stored(table, forty.STUCK).status == "CANCELLED"
+    assert table.read(forty.OSML) is None
