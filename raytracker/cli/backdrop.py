@@ -45,7 +45,7 @@ def read_small(info: ImageInfo, shown: int = MAX_SIDE) -> Backdrop | None:
     """
     shrink = max(1.0, max(info.width, info.height) / shown)
     size = max(1, round(info.height / shrink)), max(1, round(info.width / shrink))
-    with environment(info.url, info.role), open_image(info.url) as source:
+    with environment(info.url, info.role), open_image(info.url, info.allowed) as source:
         bands = bands_of(source)
         if not source.overviews(bands[0]) and info.width * info.height > MAX_SOURCE_PIXELS:
             return None

@@ -16,7 +16,16 @@ from .draw import draw
 from .ended import CANCEL_EPILOG, DELETE_EPILOG, cancel, delete
 from .failed import ERRORS_EPILOG, errors
 from .listed import LIST_EPILOG, list_images
-from .options import Refused, bands_of, concurrency_of, if_exists_of, seconds_of, size_of
+from .options import (
+    AllowDriver,
+    AllowUrl,
+    Refused,
+    bands_of,
+    concurrency_of,
+    if_exists_of,
+    seconds_of,
+    size_of,
+)
 from .tables import EMBEDDED_TABLE, TableName, job_of, table_app, table_name_of
 from .told import (
     COST_EPILOG,
@@ -163,6 +172,8 @@ def run(
         bool | None,
         typer.Option("--skip-empty", help="Call no function on tiles without a valid pixel."),
     ] = None,
+    allow_url: AllowUrl = False,
+    allow_driver: AllowDriver = None,
     image_id: Annotated[
         str | None,
         typer.Option(metavar="ID", help="The key in the table, instead of the image's full path."),
@@ -310,6 +321,7 @@ def run(
             keep_for=seconds_of("--keep-for", keep_for),
             as_json=as_json,
             embedded=embedded,
+            allowed={"allow_url": allow_url, "allow_driver": tuple(allow_driver or ())},
         )
     raise typer.Exit(code)
 

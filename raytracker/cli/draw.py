@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from .options import AllowDriver, AllowUrl
 from .tables import TableName, job_of, table_name_of
 from .told import told
 
@@ -24,10 +25,13 @@ def draw(
             metavar="FILE.png", help="Where the picture goes.", show_default="NAME-map.png"
         ),
     ] = None,
+    allow_url: AllowUrl = False,
+    allow_driver: AllowDriver = None,
 ) -> None:
     """Draw an image and what of it is no success, from the table and the image alone."""
     with told():
         from .map import map_image
 
-        path = map_image(job_of(image_id, table_name_of(table)), output)
+        job = job_of(image_id, table_name_of(table))
+        path = map_image(job, output, allow_url=allow_url, allow_driver=allow_driver or ())
         typer.echo(f"picture    {path}")

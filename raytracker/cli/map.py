@@ -21,19 +21,20 @@ from .show import in_short
 MAX_OUTLINED_BYTES = 64_000_000  # of results.geojson
 
 
-def map_image(job: JobItem, output: str | None) -> str:
+def map_image(job: JobItem, output: str | None, **allowed: Any) -> str:
     """Draws an image as its job stands; returns the path of the picture.
 
     Args:
         job: The job.
         output: The path; None: one of this folder, named like the image.
+        allowed: `allow_url` and `allow_driver`, as `describe` takes them.
 
     Raises:
         Refused: The item doesn't say how the image was cut.
         InvalidImage: It cannot be read.
         OutputError: The picture cannot be written.
     """
-    png = picture_of(job, grid_of(job))
+    png = picture_of(job, grid_of(job, **allowed))
     stem = PurePosixPath(job.image_url or job.image_id).stem or "image"
     path = Path(output or f"{stem}-map.png")
     try:
@@ -43,7 +44,7 @@ def map_image(job: JobItem, output: str | None) -> str:
     return str(path)
 
 
-def grid_of(job: JobItem) -> Grid:
+def grid_of(job: JobItem, **allowed: Any) -> Grid:
     """Returns how a job's image was cut.
 
     Raises:
@@ -53,7 +54,7 @@ def grid_of(job: JobItem) -> Grid:
     cut = cut_of(job)
     if job.tracker_ledger is None or job.image_url is None or not cut or "tile_size" not in cut:
         raise Refused(f"image {job.image_id!r} was not cut by raytracker: there is nothing to draw")
-    info = describe(job.image_url, job.image_read_role)
+    info = describe(job.image_url, job.image_read_role, **allowed)
     grid = Cut().applied(info, cut)
     if grid.tiles_per_region != [len(tiles) for tiles in ledger_of(job).layout.regions()]:
         raise Refused(f"{info.url} is not the image that {job.image_id!r} was cut from")

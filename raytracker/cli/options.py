@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
+
+import typer
 
 from ..errors import InvalidGrid, RaytrackerError
 
 IfExists = Literal["error", "resume", "restart"]  # not that of `run`, which brings Ray along
+
+AllowUrl = Annotated[
+    bool,
+    typer.Option("--allow-url", help="Let the image be elsewhere than in a file or in S3."),
+]
+AllowDriver = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Let a GDAL driver open it that is not of plain images, such as VRT, whose sources "
+        "must lie beside it; give it for each.",
+    ),
+]
 
 
 class Refused(RaytrackerError):

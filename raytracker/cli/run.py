@@ -60,10 +60,12 @@ def run_image(
     keep_for: int | None,
     as_json: bool,
     embedded: bool,
+    allowed: Mapping[str, Any],
 ) -> int:
     """Runs an image, shows how it goes, and returns the exit status.
 
-    The arguments are the command's; `cut` are those of `pipeline.Cut`.
+    The arguments are the command's; `cut` are those of `pipeline.Cut`, `allowed` are `allow_url`
+    and `allow_driver`.
     """
     files: dict[str, str] = {}
     # What a module prints when it is imported must not get between the job and its reader.
@@ -80,6 +82,7 @@ def run_image(
             "if_exists": if_exists,
             "take_over": take_over,
             "work": work,
+            **allowed,
         }
         planned = plan_image(image, call, Cut(**cut), **given)
         image_id = planned.job.image_id
@@ -100,7 +103,7 @@ def run_image(
             **(given | {"image_id": image_id}),
             **cut,
         )
-        resume = None if embedded else resume_line(image_id, function, table_name)
+        resume = None if embedded else resume_line(image_id, function, table_name, **allowed)
         job, code = _Run(process, display, table, image_id, before, resume).supervise()
         if job is not None and planned.store is not None:
             display.doing("drawing the picture")

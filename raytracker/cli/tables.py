@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,9 +66,18 @@ def job_of(image_id: str, table_name: str) -> JobItem:
     raise Refused(f"image {image_id!r} is not in table {table_name!r}")
 
 
-def resume_line(image_id: str, function: str, table_name: str) -> str:
+def resume_line(
+    image_id: str,
+    function: str,
+    table_name: str,
+    *,
+    allow_url: bool = False,
+    allow_driver: Sequence[str] = (),
+) -> str:
     """Returns the command that goes on with an image, as this shell takes it."""
     named = [] if os.environ.get(VARIABLE) == table_name else ["--table", table_name]
+    named += ["--allow-url"] if allow_url else []
+    named += [word for driver in allow_driver for word in ("--allow-driver", driver)]
     return shlex.join(["raytracker", "run", "--resume", *named, image_id, function])
 
 

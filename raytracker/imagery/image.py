@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from ..errors import InvalidImage
+from .allowed import Allowed
 from .complete import check_complete
 from .fingerprint import files_of, fingerprint
 from .hearing import listening
@@ -27,14 +29,20 @@ from .info import (
     nodata_of,
     numpy_dtype,
 )
-from .names import absolute
+from .names import absolute, is_in_s3
 from .opening import environment, head_object, open_image
 from .reading import read_window
 from .sphere import wrapped
 from .tile import Tile
 
 
-def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInfo:
+def describe(
+    image: str | os.PathLike[str],
+    role: str | None = None,
+    *,
+    allow_url: bool = False,
+    allow_driver: Iterable[str] = (),
+) -> ImageInfo:
     """Returns what is known of an image without reading its pixels.
 
     Args:
@@ -42,13 +50,21 @@ def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInf
             as `netcdf:a.nc:band` or `/vsizip/a.zip/b.tif`. A file that is there is a file,
             whatever its name looks like.
         role: The ARN of a role to assume, through STS, for reading from S3.
+        allow_url: Whether the image may be elsewhere than in a file or in S3.
+        allow_driver: GDAL drivers that may open it beside those of plain images, such as "VRT".
 
     Raises:
-        InvalidImage: The image is missing or cannot be opened, or the role cannot be assumed.
+        InvalidImage: The image is missing, is none that may be opened, or cannot be; or the role
+            cannot be assumed, or is of no use.
     """
-    url = absolute(image)
+    url, allowed = absolute(image), Allowed.of(allow_driver, allow_url)
+    if role is not None and not is_in_s3(url):
+        raise InvalidImage(
+            f"{url} is not in S3, and the role {role} is for reading from there: leave the role "
+            "out, or name the image s3://bucket/key"
+        )
     check_proj()
-    with environment(url, role), open_image(url) as source:
+    with environment(url, role), open_image(url, allowed) as source:
         if source.count == 0:
             such = f", such as {source.subdatasets[0]}" if source.subdatasets else ""
             raise InvalidImage(f"{url} has no bands of its own: name one of its subdatasets{such}")
@@ -56,7 +72,7 @@ def describe(image: str | os.PathLike[str], role: str | None = None) -> ImageInf
             check_complete(source, url, head_object(role))
             _check_end(source, url)
             _check_transform(source, url)
-            return _described(source, url, role)
+            return replace(_described(source, url, role), allowed=allowed)
         except GDAL_ERRORS as err:
             raise InvalidImage(f"{url} cannot be opened as an image: {cause(err)}") from None
 

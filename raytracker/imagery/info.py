@@ -24,6 +24,7 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.session import DummySession
 
 from ..errors import InvalidImage
+from .allowed import NOTHING, Allowed
 from .sphere import World, followed, is_around_pole, pole_of, wrapped
 
 LONLAT = "EPSG:4326"
@@ -61,6 +62,7 @@ class ImageInfo:
         nodatavals: The value of pixels without data of each band; empty: all have `nodata`.
         role: The ARN of the role that is assumed to read the image, if any.
         fingerprint: What the image's bytes are known by, on every node; None: by nothing.
+        allowed: What may be opened beside the usual, to read it.
         opened: Tells one look at the image from another: what is at a URL may change.
     """
 
@@ -78,6 +80,7 @@ class ImageInfo:
     nodatavals: tuple[float | None, ...] = ()
     role: str | None = None
     fingerprint: str | None = None
+    allowed: Allowed = NOTHING
     opened: str = field(default_factory=lambda: uuid.uuid4().hex, repr=False, compare=False)
 
     @property

@@ -15,9 +15,11 @@ import rasterio
 from botocore.exceptions import BotoCoreError, ClientError
 from rasterio.env import getenv, setenv
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader
 from rasterio.session import AWSSession, DummySession
 
 from ..errors import InvalidImage
+from .allowed import Allowed, check_allowed, check_overviews, is_near
 from .hearing import Said, listening
 from .info import GDAL_ERRORS, cause
 from .names import gdal_name, is_in_s3
@@ -58,6 +60,8 @@ def environment(url: str, role: str | None) -> rasterio.Env:
     in_s3 = is_in_s3(url)
     options = {**_OPTIONS, **_S3_OPTIONS, **_endpoint_options()} if in_s3 else _OPTIONS
     options = {name: value for name, value in options.items() if name not in os.environ}
+    if is_near(url):  # what its metadata name is not to be looked for in the network
+        options["CPL_VSIL_CURL_ALLOWED_FILENAME"] = "none"
     # Without a session rasterio makes one of its own, in milliseconds, where there are AWS keys.
     session = _s3_session(url, role) if in_s3 else DummySession()
     return rasterio.Env(session, **options, **_ALWAYS)
@@ -134,9 +138,10 @@ def _assume(role: str) -> _Assumed:
     return known
 
 
-def _opened(name: str, said: Said) -> Any:
+def _opened(name: str, drivers: list[str], said: Said) -> Any:
+    # `rasterio.open` takes one driver only.
     try:
-        return rasterio.open(name)
+        return DatasetReader(name, driver=drivers)
     except GDAL_ERRORS:
         if getenv().get(_BESIDE) != "EMPTY_DIR":
             raise
@@ -144,21 +149,26 @@ def _opened(name: str, said: Said) -> Any:
     setenv(**{_BESIDE: "TRUE"})
     said.failures.clear()
     try:
-        return rasterio.open(name)
+        return DatasetReader(name, driver=drivers)
     finally:
         setenv(**{_BESIDE: "EMPTY_DIR"})
 
 
-def open_image(url: str) -> Any:
+def open_image(url: str, allowed: Allowed) -> Any:
     """Returns an image, opened by rasterio in its `environment`.
+
+    Args:
+        url: Its name, from `names.absolute`.
+        allowed: What may be opened beside the usual.
 
     Raises:
         InvalidImage: It is missing or cannot be opened, or not all of it.
     """
+    drivers = check_allowed(url, allowed)
     try:
         with warnings.catch_warnings(), listening() as said:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            source = _opened(gdal_name(url), said)
+            source = _opened(gdal_name(url), drivers, said)
     except GDAL_ERRORS as err:
         raise InvalidImage(f"{url} cannot be opened as an image: {cause(err)}") from None
     # GDAL opens what it can. Its warnings are of unknown tags and the like.
@@ -167,4 +177,5 @@ def open_image(url: str) -> Any:
         raise InvalidImage(
             f"{url} is not opened whole: {said.failures[0]}: mend what is wrong with it"
         )
+    check_overviews(source, url)
     return source

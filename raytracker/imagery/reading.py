@@ -149,7 +149,7 @@ class _Kept(threading.local):
         key = image.opened, credentials
         if key != self._key:
             self.close()
-            source = open_image(image.url)
+            source = open_image(image.url, image.allowed)
             if (source.width, source.height) != (image.width, image.height):
                 raise InvalidImage(
                     f"{image.url} is {source.width} x {source.height} pixels now, and was "

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ..errors import InvalidImage, OutputError, ResumeMismatch
 from ..image_request import ImageRequest
 from ..imagery import Grid, ImageInfo, Size, describe, plan
+from ..imagery.allowed import Allowed, check_is_in_s3
 from ..job_table import JobItem, JobTable, check_image_id, ledger_of
 from ..run import IfExists, patiently
 from .delivery import feature_properties, requested_output, sinks_of
@@ -84,6 +85,8 @@ def plan_image(
     if_exists: IfExists = "error",
     take_over: bool = False,
     work: Work | None = None,
+    allow_url: bool = False,
+    allow_driver: Iterable[str] = (),
 ) -> Plan:
     """Returns how an image is to be run; needs no Ray.
 
@@ -100,6 +103,8 @@ def plan_image(
         if_exists: As for `process_image`.
         take_over: Whether a resume may have another function than the run began with.
         work: As for `process_image`.
+        allow_url: As for `process_image`.
+        allow_driver: As for `process_image`.
 
     Raises:
         InvalidImage, InvalidGrid, InvalidImageId: As `process_image`.
@@ -120,7 +125,10 @@ def plan_image(
     if before is not None:
         image, image_id = _image_of(before, image), before.image_id
         image_read_role = image_read_role or before.image_read_role
-    info = _described(image, image_read_role or None, table, goes_on=if_exists == "resume")
+    allowed = Allowed.of(allow_driver, allow_url)
+    if request is not None:
+        check_is_in_s3(os.fspath(image), allowed)
+    info = _described(image, image_read_role or None, allowed, table, if_exists == "resume")
     begun_with = noted_in(before)
     grid = cut.applied(info, begun_with)
     store, requested = _store(output, before, request)
@@ -204,10 +212,14 @@ def _image_of(before: JobItem, image: str | os.PathLike[str]) -> str | os.PathLi
 
 
 def _described(
-    image: str | os.PathLike[str], role: str | None, table: JobTable, *, goes_on: bool
+    image: str | os.PathLike[str],
+    role: str | None,
+    allowed: Allowed,
+    table: JobTable,
+    goes_on: bool,
 ) -> ImageInfo:
     try:
-        return describe(image, role)
+        return describe(image, role, allow_url=allowed.url, allow_driver=allowed.drivers)
     except InvalidImage as err:
         if goes_on and "/" not in os.fspath(image):
             raise InvalidImage(

@@ -56,6 +56,8 @@ def process_image(
     work: Work | None = None,
     pool: str | None = None,
     on_progress: Callable[[Progress], object] | None = None,
+    allow_url: bool = False,
+    allow_driver: Sequence[str] = (),
 ) -> JobItem:
     """Runs a function over every tile of an image, in Ray tasks, and tracks it to its end.
 
@@ -113,12 +115,16 @@ def process_image(
             `ImageTracker.start`: many small images take less with one. None: an actor each.
         on_progress: Called in the driver about every 0.2 s while tiles finish, every 5 s while none
             does, and at the end.
+        allow_url: Whether the image may be elsewhere than in a file or in S3, such as https://; or
+            that of a request than in S3. Give it to a resume again.
+        allow_driver: GDAL drivers that may open the image beside those of plain images, such as
+            ["VRT"], whose sources must lie beside it. Likewise.
 
     Returns:
         The ended job item.
 
     Raises:
-        InvalidImage: The image is missing or cannot be read.
+        InvalidImage: The image is missing, cannot be read, or is none that is allowed.
         InvalidGrid: A size, the overlap, the edges, the bands or the ROI is none, or does not fit
             the image.
         OutputError: The output cannot be written, or not from every node; or a resume is given
@@ -154,6 +160,8 @@ def process_image(
         if_exists=if_exists,
         take_over=take_over,
         work=work,
+        allow_url=allow_url,
+        allow_driver=allow_driver,
     )
     grid, store = planned.grid, planned.store
     work = work or (Work() if workers is None else workers.work)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raytracker import JobItem, JobTable, process_image
+from raytracker import ImageRequest, JobItem, JobTable, process_image
 from tests.support.scenes import BAHAMAS
 
 
@@ -22,6 +22,7 @@ def run(job_table: JobTable, tmp_path: Path) -> Callable[..., JobItem]:
             "tile_size": 256,
             "region_size": 512,
             "output": tmp_path / "out",
+            "allow_url": isinstance(image, ImageRequest),  # it is the test's own
         }
         return process_image(image, function, **defaults | arguments)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import rasterio
+from rasterio.io import DatasetReader
 
 
 def make_image(path: Path, pixels: Any, mask: Any = None, **profile: Any) -> Path:
@@ -28,12 +29,12 @@ def make_image(path: Path, pixels: Any, mask: Any = None, **profile: Any) -> Pat
     return path
 
 
-def noting(opened: list[str]) -> Callable[[str], Any]:
-    """Returns rasterio.open, with a note of what it opened."""
-    really = rasterio.open
+def noting(opened: list[str]) -> Callable[..., Any]:
+    """Returns what opens images, with a note of what it opened."""
+    really = DatasetReader
 
-    def note(url: str) -> Any:
+    def note(url: str, **how: Any) -> Any:
         opened.append(url)
-        return really(url)
+        return really(url, **how)
 
     return note

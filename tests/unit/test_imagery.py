@@ -17,7 +17,7 @@ from rasterio.warp import transform
 from shapely.geometry import shape
 
 from raytracker.errors import InvalidGrid, InvalidImage
-from raytracker.imagery import describe, plan, read
+from raytracker.imagery import describe, opening, plan, read
 from tests.support.images import make_image, noting
 
 DATA = Path(__file__).parents[2] / "examples" / "data"
@@ -277,7 +277,7 @@ def test_an_image_that_was_replaced_by_another(tmp_path: Path) -> None:
 def test_an_image_stays_open_from_tile_to_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small tiles share blocks of the file, which need not be read and unpacked for each."""
     opened: list[str] = []
-    monkeypatch.setattr(rasterio, "open", noting(opened))
+    monkeypatch.setattr(opening, "DatasetReader", noting(opened))
     bahamas, landsat = plan(describe(BAHAMAS), 128), plan(describe(LANDSAT), 128)
     opened.clear()
     for grid, number in ((bahamas, 0), (bahamas, 1), (landsat, 0), (landsat, 1), (bahamas, 2)):

@@ -116,13 +116,13 @@ def test_a_role_is_assumed_once_and_used(bucket: str, monkeypatch: pytest.Monkey
     assert info.role == ROLE
     assumed = opening._assumed[ROLE]
     used: list[str] = []
-    really = rasterio.open
+    really = opening.DatasetReader
 
-    def note(url: str) -> Any:
+    def note(url: str, **how: Any) -> Any:
         used.append(getenv()["AWS_ACCESS_KEY_ID"])
-        return really(url)
+        return really(url, **how)
 
-    monkeypatch.setattr(rasterio, "open", note)
+    monkeypatch.setattr(opening, "DatasetReader", note)
     for look in (info, describe(f"{bucket}/bahamas.tif", role=ROLE)):
         read(plan(look, 256).tile(0, 0))
     assert used == [assumed.session.get_credentials().access_key] * 3
@@ -148,7 +148,7 @@ def test_credentials_that_end_soon_are_asked_for_anew(
     """A long job outlives its first hour, and what is open with the old ones is opened again."""
     tile = plan(describe(f"{bucket}/bahamas.tif", role=ROLE), 256).tile(0, 0)
     opened: list[str] = []
-    monkeypatch.setattr(rasterio, "open", noting(opened))
+    monkeypatch.setattr(opening, "DatasetReader", noting(opened))
     for _ in range(2):
         read(tile)
     first = opening._assumed[ROLE]

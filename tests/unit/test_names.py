@@ -88,13 +88,6 @@ def test_what_gdal_takes_in_a_files_place(folder: Path, name: str, full: str | N
     assert value_of(name) == 7
 
 
-def test_a_vrt_in_place_of_its_file(folder: Path) -> None:
-    """GDAL takes the text itself; its sources have full paths."""
-    rasterio.shutil.copy("a.tif", "a.vrt", driver="VRT")
-    text = Path("a.vrt").read_text().replace('relativeToVRT="1">', f'relativeToVRT="0">{folder}/')
-    assert value_of(text) == 7
-
-
 ODD = ["a:b.tif", "netcdf:a.nc:Band1", "GTIFF_DIR:1:a.tif", "10:30 scene.tif", "a#1.tif", "a?b=c",
        "100%.tif", "a%20b.tif", "Ünï côdé 地図.tif", "a b.tif", "<x>.tif", '"q".tif', "{a}.tif",
        "a!b.zip", "s3:x.tif", "-a.tif"]  # fmt: skip

@@ -1,0 +1,257 @@
+"""Which images are opened: a file is whatever its bytes say, and a name may lead anywhere.
+
+A `scene.tif` may be a VRT that takes /etc/passwd for pixels, or a description of a service in the
+network; a name may be a URL. Drivers whose images are nothing but themselves, and files and objects
+in S3, are what anybody may give; all else is for who asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+from ..errors import InvalidImage
+from .names import gdal_name, is_in_s3
+
+# What they open is the image's own, or beside it with its name. PCIDSK, ERS, PAux and ISIS are not
+# among them: their headers name the file of the pixels, as a VRT does.
+DRIVERS = (
+    "GTiff", "COG", "JP2OpenJPEG", "JPEG", "JPEGXL", "PNG", "GIF", "BIGGIF", "BMP", "WEBP", "PNM",
+    "NITF", "HFA", "ENVI", "EHdr", "AAIGrid", "SRTMHGT", "DTED", "USGSDEM", "GRIB", "netCDF",
+    "HDF4", "HDF4Image", "HDF5", "HDF5Image", "BAG", "Zarr", "GPKG", "RST", "VICAR", "MFF",
+    "DERIVED",
+)  # fmt: skip
+_BYTES_OF_VRT = 10_000_000
+_BYTES_OF_HEAD = 4096
+
+_ARCHIVE = re.compile(
+    r"/{0,2}\{*/?vsi(?:zip|tar|gzip|7z|rar)/|/{0,2}\{*/?vsisubfile/[^,]*,", re.IGNORECASE
+)
+_S3 = re.compile(r"/?\{*/?vsis3(?:_streaming)?/", re.IGNORECASE)
+_VSI = re.compile(r"(?=(?:^|[\"'{=,:?&]|/vsi[a-z0-9_]+/)/{0,2}vsi([a-z0-9_]+)[/?])", re.IGNORECASE)
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_NEAR = ("zip", "tar", "gzip", "7z", "rar", "subfile", "s3", "s3_streaming", "file", "vrt")
+_TEXTS = {  # that are images, by what GDAL knows them by
+    b"<VRTDataset": "VRT",
+    b"<GDAL_WMS": "WMS",
+    b"<WMS": "WMS",
+    b"<WCS": "WCS",
+    b"<GDALWMTS": "WMTS",
+    b"<GDAL_WMTS": "WMTS",
+    b"<GDALTileIndexDataset": "GTI",
+    b"<MRF_META": "MRF",
+}
+_OF_VRT = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        VRTDataset VRTRasterBand SRS GeoTransform GCPList GCP Metadata MDI OverviewList Overview
+        MaskBand ColorInterp ColorTable Entry NoDataValue HideNoDataValue Description UnitType
+        Offset Scale CategoryNames Category BlockXSize BlockYSize Histograms HistItem HistMin
+        HistMax BucketCount IncludeOutOfRange Approximate HistCounts SimpleSource ComplexSource
+        AveragedSource NoDataFromMaskSource KernelFilteredSource Kernel Size Coefs SourceFilename
+        SourceBand SourceProperties SrcRect DstRect NODATA MaskValueThreshold RemappedValue
+        ScaleOffset ScaleRatio Exponent SrcMin SrcMax DstMin DstMax Clamp LUT UseMaskBand
+        ColorTableComponent
+        """,
+    )
+)
+
+
+class Allowed(NamedTuple):
+    """What may be opened beside the usual.
+
+    Attributes:
+        drivers: GDAL's short names of drivers, such as "VRT".
+        url: Whether the image may be elsewhere than in a file or in S3.
+    """
+
+    drivers: tuple[str, ...] = ()
+    url: bool = False
+
+    @classmethod
+    def of(cls, drivers: Iterable[str], url: bool) -> Allowed:
+        """Returns it as it is given.
+
+        Raises:
+            InvalidImage: Drivers are no names.
+        """
+        names = [drivers] if isinstance(drivers, str) else list(drivers)
+        if not all(isinstance(name, str) and name for name in names):
+            raise InvalidImage(f"allow_driver={drivers!r:.99}: give names of drivers, as ['VRT']")
+        return cls(tuple(names), bool(url))
+
+
+NOTHING = Allowed()
+
+
+def check_allowed(url: str, allowed: Allowed) -> Sequence[str]:
+    """Returns the drivers that may open an image; opens no more of it than its first bytes.
+
+    Args:
+        url: Its name, from `names.absolute`.
+        allowed: What is allowed beside the usual.
+
+    Raises:
+        InvalidImage: It is elsewhere, or made of others, and that is not allowed.
+    """
+    drivers = (*DRIVERS, *allowed.drivers)
+    if url.startswith("/") and not url.lower().startswith("/vsi"):
+        return _check_file(url, allowed, drivers)
+    if url.lstrip().startswith("<"):
+        raise InvalidImage(
+            f"{url[:60]!r}... is a description in place of a file: write it to a file beside the "
+            'images that it is made of, and allow its driver (allow_driver=["VRT"])'
+        )
+    name = gdal_name(url)
+    place = None if allowed.url else _elsewhere(name)
+    if place is not None:
+        raise InvalidImage(
+            f"{url} is neither a file nor in S3, but in {place}: allow that (allow_url=True) where "
+            "you trust who named it, or copy it"
+        )
+    for path in _files_in(name):
+        _check_file(path, Allowed(), drivers)  # a driver would open it as whatever it is
+    if name.lower().startswith("vrt://"):
+        # Bands and windows of a file that was just seen to be no text.
+        if not _files_in(name) and "VRT" not in allowed.drivers:
+            raise InvalidImage(f'{url} names no file that is there: allow_driver=["VRT"]')
+        return (*drivers, "VRT")
+    if name.upper().startswith("DERIVED_SUBDATASET:") and not _files_in(name):
+        drivers = tuple(each for each in drivers if each != "DERIVED" or each in allowed.drivers)
+    return drivers
+
+
+def check_is_in_s3(url: str, allowed: Allowed) -> None:
+    """Does nothing where an image that a request names is in S3, or may be elsewhere.
+
+    Raises:
+        InvalidImage: It is not: who sends requests must not choose from this machine's files.
+    """
+    name = _ARCHIVE.sub("", gdal_name(url))
+    if not allowed.url and not (is_in_s3(url) and _S3.match(name)):
+        raise InvalidImage(
+            f"the request's image {url:.200} is not in S3, as that of a request must be: allow it "
+            "(allow_url=True) where you trust who sent it"
+        )
+
+
+def check_overviews(source: Any, url: str) -> None:
+    """Does nothing where an image's overviews are its own, or beside it.
+
+    Raises:
+        InvalidImage: It names another file for them, as its metadata can.
+    """
+    file = source.tags(ns="OVERVIEWS").get("OVERVIEW_FILE", "")
+    if re.search(r"[/\\:<{]", file.removeprefix(":::BASE:::")):
+        raise InvalidImage(
+            f"{url} takes its overviews from {file!r:.200}, which is not beside it: take "
+            "OVERVIEW_FILE out of its metadata, also out of its .aux.xml"
+        )
+
+
+def is_near(url: str) -> bool:
+    """Returns whether an image is in files of this machine, and needs no network."""
+    return not is_in_s3(url) and _elsewhere(gdal_name(url)) is None
+
+
+def _elsewhere(name: str) -> str | None:
+    """Returns where an image is that is neither a file nor in S3."""
+    rest = name
+    while (archive := _ARCHIVE.match(rest)) is not None:
+        rest = rest[archive.end() :]
+    if _S3.match(rest):  # its key is whatever it is
+        return None
+    for form, regex in (("/vsi{}/", _VSI), ("{}://", _SCHEME)):
+        for found in regex.finditer(name):
+            if found[1].lower() not in _NEAR:
+                return form.format(found[1])
+    return None
+
+
+def _files_in(name: str) -> list[str]:
+    """Returns the files that are there of those that may be meant in a name."""
+    parts = re.split(r"[\"'?]|(?<=[a-z0-9_]):(?://)?|,", name, flags=re.IGNORECASE)
+    return [part for part in parts if part.startswith("/") and os.path.isfile(part)]  # noqa: PTH113
+
+
+def _check_file(path: str, allowed: Allowed, drivers: Sequence[str]) -> Sequence[str]:
+    """Refuses a file that is a text, which names other images, unless that is allowed."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_BYTES_OF_HEAD)
+    except OSError:  # GDAL says which
+        return drivers
+    driver = _text_driver(head)
+    if driver is None:
+        return drivers
+    if driver not in allowed.drivers:
+        raise InvalidImage(
+            f"{path} is a {driver}, whatever its name, and may take its pixels from anywhere: "
+            f"allow that driver (allow_driver=['{driver}'], --allow-driver {driver}) where you "
+            "trust who made it"
+        )
+    if driver == "VRT":
+        _check_vrt(path)
+    elif not allowed.url:
+        raise InvalidImage(f"{path} is a {driver}, which goes elsewhere: allow_url=True, too")
+    return drivers
+
+
+def _text_driver(head: bytes) -> str | None:
+    """Returns the driver that takes a text for an image; None: it is no such text."""
+    # As GDAL: what it looks for may come behind other things.
+    return next((driver for mark, driver in _TEXTS.items() if mark in head), None)
+
+
+def _check_vrt(path: str) -> None:
+    """Refuses a VRT that is made of anything but images beside it, or below.
+
+    Raises:
+        InvalidImage: It is; the text says of what.
+    """
+    for element in _elements(path):
+        name = element.tag
+        plain = "VRTSourcedRasterBand"
+        odd = name not in _OF_VRT or element.get("subClass", plain) != plain
+        if odd or "OVERVIEW" in (element.get("domain") or element.get("key") or "").upper():
+            raise InvalidImage(
+                f"{path} has a {name} {element.attrib or ''} in it, which may take pixels from "
+                "anywhere: make one of plain images"
+            )
+        if name == "SourceFilename":
+            _check_source(path, (element.text or "").strip(), element.get("relativeToVRT") == "1")
+
+
+def _elements(path: str) -> list[ElementTree.Element]:
+    try:
+        if Path(path).stat().st_size > _BYTES_OF_VRT:
+            raise ValueError(f"more than {_BYTES_OF_VRT:,} bytes")
+        text = Path(path).read_text("utf-8")
+        if "<!" in text:  # entities: what GDAL and we read would differ
+            raise ValueError("it has declarations or comments")
+        return list(ElementTree.fromstring(text).iter())
+    except (OSError, ValueError, ElementTree.ParseError) as err:
+        raise InvalidImage(f"{path} is not a VRT that can be looked into: {err}") from None
+
+
+def _check_source(vrt: str, source: str, is_relative: bool) -> None:
+    parts = PurePosixPath(source).parts
+    is_beside = is_relative and source and source[0] not in "/<{" and ".." not in parts
+    if not is_beside or re.search(r"[:\\]|^vsi|[<>]", source, re.IGNORECASE):
+        raise InvalidImage(
+            f"{vrt} takes pixels from {source!r:.200}, which is not beside it: put it there, and "
+            'make the VRT anew (relativeToVRT="1")'
+        )
+    target = Path(vrt).parent / source
+    try:
+        with target.open("rb") as file:
+            driver = _text_driver(file.read(_BYTES_OF_HEAD))
+    except OSError:  # which `check_complete` tells
+        return
+    if driver is not None:
+        raise InvalidImage(f"{vrt} takes pixels from {source}, which is a {driver}: name images")
