@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -138,7 +138,7 @@ def _assume(role: str) -> _Assumed:
     return known
 
 
-def _opened(name: str, drivers: list[str], said: Said) -> Any:
+def _opened(name: str, drivers: Sequence[str], said: Said) -> Any:
     # `rasterio.open` takes one driver only.
     try:
         return DatasetReader(name, driver=drivers)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -118,7 +119,7 @@ def test_a_row_says_who_and_when(table: JobTable) -> None:
     assert "ann@node-7" in row
     [row] = [row for row in rows if "two" in row]
     assert row.startswith("IN_PROGRESS, silent")
-    assert "60 min ago" in row
+    assert re.search(r"6\d min ago", row)
     assert "\x1b" not in row
 
 
@@ -237,13 +238,13 @@ def test_errors_as_csv(table: JobTable) -> None:
 
 
 def test_items_without_errors_of_ours(table: JobTable) -> None:
-    """OSML's say so; damaged reasons are left out; one form at a time."""
+    """OSML's say so; damaged ones are told; one form at a time."""
     table.put_ddb_item(JobItem("osml", region_count=9, region_error=2))
     assert "counts 2 failed regions" in invoke("errors", "osml", status=2).stderr
     failed(table, {1: OOM}, image_url="/nowhere.tif")
     item = table.table.get_item(Key={"image_id": "scene-1"})["Item"]
     table.table.put_item(Item={**item, "tracker_errors": {"x": "y", "1": 5, "-3": "z"}})
-    assert f"1 {X} reason not kept" in invoke("errors", "scene-1").stdout
+    assert "the attribute tracker_errors" in invoke("errors", "scene-1", status=2).stderr
     assert "give one of them" in invoke("errors", "scene-1", "--csv", "--json", status=2).stderr
 
 
