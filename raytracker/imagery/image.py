@@ -15,6 +15,7 @@ from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from ..errors import InvalidImage
+from ..secrets import CURE, secret_in, without_secret
 from .allowed import Allowed
 from .complete import check_complete
 from .fingerprint import files_of, fingerprint
@@ -58,6 +59,11 @@ def describe(
             cannot be assumed, or is of no use.
     """
     url, allowed = absolute(image), Allowed.of(allow_driver, allow_url)
+    if (secret := secret_in(url)) is not None and not os.path.lexists(url):
+        raise InvalidImage(
+            f"the image {without_secret(url)}... has {secret} in its name, which goes into the "
+            f"table, results and logs: {CURE}"
+        )
     if role is not None and not is_in_s3(url):
         raise InvalidImage(
             f"{url} is not in S3, and the role {role} is for reading from there: leave the role "

@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import OutputError
+from ..secrets import CURE, secret_in, without_secret
 
 READERS = 16  # threads, at most, that use a place at once
 
@@ -57,6 +58,11 @@ def place(url: str) -> Place:
     Raises:
         OutputError: It is neither.
     """
+    if (secret := secret_in(url)) is not None and "://" in url:
+        raise OutputError(
+            f"the output {without_secret(url)}... has {secret} in its name, which goes into the "
+            f"table and logs: {CURE}"
+        )
     if not url.startswith("s3://"):
         if "://" in url or not url:
             raise OutputError(f"output {url!r}: give a folder, or s3://bucket/prefix")
@@ -77,6 +83,7 @@ class Folder(Place):
 
     def prepare(self, folder: str) -> None:
         """As in `Place`."""
+        self._check(folder)
         try:
             Path(self.url, folder).mkdir(parents=True, exist_ok=True)
         except OSError as err:
@@ -90,6 +97,7 @@ class Folder(Place):
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
         """As in `Place`."""
+        self._check(name)
         path = Path(self.url, name)
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
@@ -106,6 +114,7 @@ class Folder(Place):
 
     def read(self, name: str, most: int | None = None) -> bytes:
         """As in `Place`."""
+        self._check(name)
         try:
             with Path(self.url, name).open("rb") as file:
                 # No more than there is: Python makes room for all that is asked for.
@@ -116,6 +125,7 @@ class Folder(Place):
 
     def names(self, folder: str) -> Sequence[str]:
         """As in `Place`."""
+        self._check(folder)
         try:
             return [path.name for path in Path(self.url, folder).iterdir() if path.name[0] != "."]
         except OSError as err:
@@ -123,6 +133,7 @@ class Folder(Place):
 
     def move(self, name: str, target: str) -> None:
         """As in `Place`."""
+        self._check(str(Path(target).parent))
         path, to = Path(self.url, name), Path(self.url, target)
         try:
             if path.exists():
@@ -133,8 +144,25 @@ class Folder(Place):
 
     def remove(self, name: str) -> None:
         """As in `Place`."""
-        with suppress(OSError):
+        with suppress(OSError, OutputError):
+            self._check(name)
             Path(self.url, name).unlink()
+
+    def _check(self, name: str) -> None:
+        """Does nothing where no link leads out of the folder, which itself may be one.
+
+        Raises:
+            OutputError: One does: whoever can write there must not choose what is read elsewhere,
+                nor where we write.
+        """
+        path = Path(self.url)
+        for part in Path(name).parts:
+            path = path / part
+            if path.is_symlink():
+                raise OutputError(
+                    f"{path} is a link, and nothing of ours is one: remove it, or give another "
+                    "output"
+                )
 
 
 class Bucket(Place):

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from ..errors import InvalidImage, OutputError, ResumeMismatch
+from ..errors import InvalidImage, InvalidImageId, OutputError, ResumeMismatch
 from ..image_request import ImageRequest
 from ..imagery import Grid, ImageInfo, Size, describe, plan
 from ..imagery.allowed import Allowed, check_is_in_s3
 from ..job_table import JobItem, JobTable, check_image_id, ledger_of
 from ..run import IfExists, patiently
+from ..secrets import CURE, secret_in, without_secret
 from .delivery import feature_properties, requested_output, sinks_of
 from .noted import Difference, arguments_of, differences, known_of, name_of, noted_in
 from .store import ResultStore
@@ -119,6 +120,7 @@ def plan_image(
         image_id = image.image_id if image_id is None else image_id
         image_read_role = image_read_role or image.image_read_role
         image = image.image_url
+    _check_no_secret(image_id)
     before = None
     if if_exists == "resume":
         before = _begun(table, [image_id] if image_id is not None else _ids(image))
@@ -176,6 +178,14 @@ def _cure(found: Sequence[Difference]) -> str:
     if all(each.is_of_function for each in found):
         return ", or go on with another function by take_over=True"
     return ""
+
+
+def _check_no_secret(image_id: str | None) -> None:
+    if image_id is not None and (secret := secret_in(image_id)) is not None:
+        raise InvalidImageId(
+            f"image_id {without_secret(image_id)}... has {secret} in it, and goes into the table "
+            f"and logs: {CURE}"
+        )
 
 
 def _requested(cut: Cut, request: ImageRequest) -> Cut:
