@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..progress import Progress, duration
-from .show import one_line
+from .show import one_line, printable
 
 BAR_WIDTH, WIDE_BAR_WIDTH, WIDE = 20, 40, 120  # columns: of the bar, and of a wide terminal
 LEAST_BAR_WIDTH = 6
@@ -82,7 +82,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """Prints a line, above the live one."""
-        self._console.print(line)
+        self._console.print(printable(line))
 
     def doing(self, what: str) -> None:
         """Shows what is done now."""

@@ -31,7 +31,8 @@ def draw(
     """Draw an image and what of it is no success, from the table and the image alone."""
     with told():
         from .map import map_image
+        from .show import printable
 
         job = job_of(image_id, table_name_of(table))
         path = map_image(job, output, allow_url=allow_url, allow_driver=allow_driver or ())
-        typer.echo(f"picture    {path}")
+        typer.echo(f"picture    {printable(path)}")

@@ -116,16 +116,24 @@ def one_line(error: BaseException | str) -> str:
 
     Of a very long one, as Ray's may be, both ends.
     """
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    text = printable(" ".join(str(error).split()) or type(error).__name__)
     half = MAX_LINE // 2
     return text if len(text) <= MAX_LINE else f"{text[:half]} ... {text[-half:]}"
+
+
+def printable(text: str) -> str:
+    """Returns a text as a terminal may have it: in one line, and without what it would obey.
+
+    All that is not JSON goes through this: ids, paths and reasons are from outside.
+    """
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _print(rows: list[tuple[str, str]]) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
+    rows = [(name, printable(value)) for name, value in rows]
     for name, value in rows:
         table.add_row(name, Text(value))
     console = Console()

@@ -18,7 +18,8 @@ from ..errors import InvalidImage
 from .names import gdal_name, is_in_s3
 
 # What they open is the image's own, or beside it with its name. PCIDSK, ERS, PAux and ISIS are not
-# among them: their headers name the file of the pixels, as a VRT does.
+# among them: their headers name the file of the pixels, as a VRT does. HDF5's external storage can,
+# too, which only its library sees: docs/security.md says what to do.
 DRIVERS = (
     "GTiff", "COG", "JP2OpenJPEG", "JPEG", "JPEGXL", "PNG", "GIF", "BIGGIF", "BMP", "WEBP", "PNM",
     "NITF", "HFA", "ENVI", "EHdr", "AAIGrid", "SRTMHGT", "DTED", "USGSDEM", "GRIB", "netCDF",

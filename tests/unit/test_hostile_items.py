@@ -129,6 +129,18 @@ def test_nested_values_are_not_gone_into() -> None:
     assert JobItem.from_ddb({**GOOD, "somebodys": deep}).status == "STARTED"
 
 
+def test_no_text_of_an_item_moves_the_cursor(asked: Callable[[dict[str, Any]], None]) -> None:
+    """Nor forges a line: not the id, nor a reason."""
+    evil = "a\x1b[2J\x9b1m\nstatus     SUCCESS\r\u202egnp.exe"
+    ledger = Ledger(Layout.of([3, 2]))
+    ledger.merge([(0, bytes([1]))], {0: evil})
+    asked({**GOOD, "image_id": evil, "tracker_ledger": to_text(ledger.encode()),
+           "tracker_errors": {"0": evil}})  # fmt: skip
+    output = CliRunner().invoke(app, ["status", evil, "--table", "jobs"]).output
+    assert not [each for each in output if not each.isprintable() and each != "\n"]
+    assert len([line for line in output.splitlines() if line.startswith("status ")]) == 1
+
+
 @pytest.mark.parametrize("pid", ["1e400", "-5", "9" * 30, "null", "[[1]]"])
 def test_who_began_a_run_may_be_anything(pid: str) -> None:
     """Then it is not known."""
