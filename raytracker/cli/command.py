@@ -12,6 +12,7 @@ except ImportError as error:
     sys.exit(f'{error}; install what the command needs with: pip install "raytracker[cli]"')
 
 from .. import __version__
+from .checks import DOCTOR_EPILOG, doctor
 from .draw import draw
 from .ended import CANCEL_EPILOG, DELETE_EPILOG, cancel, delete
 from .failed import ERRORS_EPILOG, errors
@@ -362,6 +363,7 @@ app.command("list", epilog=LIST_EPILOG)(list_images)
 app.command(epilog=ERRORS_EPILOG)(errors)
 app.command(epilog=CANCEL_EPILOG)(cancel)
 app.command(epilog=DELETE_EPILOG)(delete)
+app.command(epilog=DOCTOR_EPILOG)(doctor)
 
 
 @app.command(epilog=COST_EPILOG)

@@ -1,5 +1,6 @@
 """The job table: its items, OSML's methods, and the four writes of a run."""
 
+from .creation import look_at
 from .cut import cut_of, with_cut
 from .item import JobItem
 from .ledger_text import text_bytes
@@ -10,6 +11,7 @@ from .size import check_size
 from .table import EXPIRY_SECONDS, JobTable, check_image_id
 
 __all__ = [
+    "look_at",
     "JobItem",
     "EXPIRY_SECONDS",
     "KEEP_SECONDS",

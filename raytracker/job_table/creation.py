@@ -45,6 +45,26 @@ def create_job_table(table: TableConnection, *, set_ttl: bool = False) -> bool:
         raise translate(err, name) from None  # its text says all
 
 
+def look_at(table: TableConnection) -> bool:
+    """Returns whether a table has its TTL; nothing is changed.
+
+    Args:
+        table: The connection to it; says its name.
+
+    Raises:
+        TableMismatch, TableError, TableUnavailable: As in `create_job_table`; TableError also where
+            there is no such table.
+    """
+    name = table.table_name
+    try:
+        with table.asking():
+            client = table.client.meta.client
+            _check_key(client.describe_table(TableName=name)["Table"], name)
+            return _ttl_is_enabled(client, name)
+    except Exception as err:
+        raise translate(err, name) from None  # its text says all
+
+
 def _create_if_missing(client: Any, name: str) -> bool:
     """Returns whether this call made the table."""
     made = False

@@ -90,7 +90,22 @@ def job_in(table: JobTable, outcomes: str, state: str | None = None) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["status"], ["dev"], ["table"], ["table", "create"], ["cost"]]
+    "command",
+    [
+        [],
+        ["run"],
+        ["status"],
+        ["dev"],
+        ["table"],
+        ["table", "create"],
+        ["cost"],
+        ["list"],
+        ["errors"],
+        ["cancel"],
+        ["delete"],
+        ["doctor"],
+        ["table", "check"],
+    ],
 )
 def test_help(command: list[str]):
     """Every command has it, with an example."""
