@@ -23,6 +23,7 @@ LIMIT = 100
 QUIET_SECONDS = (
     300  # without news, of an item that doesn't say until when it may be taken for alive
 )
+MAX_WIDTH = 20  # columns
 HEADS = ("STATUS", "REGIONS", "NEWS", "WHO", "IMAGE")
 LIST_EPILOG = """\
 [bold]Examples:[/bold]
@@ -242,8 +243,9 @@ def print_table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     console = Console()
     if console.is_terminal:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for head in heads:
-            table.add_column(head, no_wrap=head != heads[-1], overflow="fold")
+        for head in heads[:-1]:  # what a host is named must leave room for the image
+            table.add_column(head, no_wrap=True, max_width=MAX_WIDTH)
+        table.add_column(heads[-1], overflow="fold")
         for row in rows:
             table.add_row(Text(row[0], _style(row[0])), *map(Text, row[1:]))
         console.print(table)

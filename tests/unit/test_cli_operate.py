@@ -6,9 +6,12 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
 from typer.testing import CliRunner
 
 from raytracker.actor.coordinator import Coordinator
@@ -18,14 +21,17 @@ from raytracker.cli.ended import cancelled
 from raytracker.cli.failed import Group, groups_of, ranges_text
 from raytracker.cli.listed import ago
 from raytracker.errors import JobCancelled, TableUnavailable, TrackerSuperseded
+from raytracker.imagery import describe, plan
 from raytracker.job_table import JobItem, JobTable, Starter, jobs_in, ledger_of
 from raytracker.job_table.ledger_text import to_text
 from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger
 from tests.support import forty
+from tests.support.images import make_image
 
 X = "\N{MULTIPLICATION SIGN}"
 NOW = time.time()
 ELSEWHERE = Starter("node-7", 4711, "ann", "01000000", int(NOW * 1000), "elsewhere")
+WHERE = {"crs": "EPSG:32618", "transform": rasterio.Affine(10, 0, 5e5, 0, -10, 4e6)}
 OOM = "OutOfMemoryError: CUDA out of memory"
 
 
@@ -166,6 +172,18 @@ def test_a_listing_that_is_dropped_leaves_no_reader(table: JobTable) -> None:
     assert "no such table" in invoke("list", "--table", "nowhere", status=2).stderr
 
 
+def test_a_terminal_of_80_columns(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has room for the image, whatever the host is named; colours are rich's, or none."""
+    who = ELSEWHERE._replace(host="h" * 64)
+    put(table, "s3://bucket/" + "folder/" * 9 + "scene.tif", tracker_started_by=who.to_text())
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    text = re.sub(r"\x1b\[[0-9;]*m", "", invoke("list").stdout)
+    assert max(map(len, text.splitlines())) <= 80
+    cells = [line[50:].strip() for line in text.splitlines()[1:]]
+    assert "".join(cells).endswith("folder/folder/scene.tif")
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(-3, "0 s ago"), (90, "90 s ago"), (150, "2 min ago"), (7300, "2 h ago"), (2e5, "2 d ago")],
@@ -235,6 +253,31 @@ def test_errors_as_csv(table: JobTable) -> None:
     failed(table, {12: 'a, "b"\nc'})
     rows = list(csv.reader(io.StringIO(invoke("errors", "scene-1", "--csv").stdout)))
     assert rows == [["region", "tile", "number", "reason"], ["1", "2", "12", 'a, "b"\nc']]
+
+
+def test_errors_as_geojson(table: JobTable, tmp_path: Path) -> None:
+    """The outlines of failed tiles in degrees, as far as they are image, from the item's grid."""
+    path = make_image(tmp_path / "scene.tif", np.zeros((1, 90, 100), "uint8"), **WHERE)
+    grid = plan(describe(path), 50, 0, 100)
+    ledger = Ledger(Layout.of(grid.tiles_per_region))
+    ledger.merge([(3, ERROR)], {3: OOM})
+    put(
+        table,
+        "scene-1",
+        image_url=str(path),
+        tracker_grid=json.dumps(grid.to_dict()),
+        tracker_ledger=to_text(ledger.encode()),
+        tracker_errors={"3": OOM},
+    )
+    [feature] = json.loads(invoke("errors", "scene-1", "--geojson").stdout)["features"]
+    assert feature["properties"] == {"region": 0, "tile": 3, "number": 3, "reason": OOM}
+    west, north = grid.tile(0, 3).lonlat(0, 0)
+    east, south = grid.tile(0, 3).lonlat(40, 50)
+    [ring] = feature["geometry"]["coordinates"]
+    assert any(np.allclose(point, (west, north), atol=1e-6) for point in ring)
+    assert any(np.allclose(point, (east, south), atol=1e-6) for point in ring)
+    path.unlink()
+    assert "scene.tif" in invoke("errors", "scene-1", "--geojson", status=2).stderr
 
 
 def test_items_without_errors_of_ours(table: JobTable) -> None:
