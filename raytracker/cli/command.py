@@ -12,11 +12,7 @@ except ImportError as error:
     sys.exit(f'{error}; install what the command needs with: pip install "raytracker[cli]"')
 
 from .. import __version__
-from .checks import DOCTOR_EPILOG, doctor
-from .draw import draw
-from .ended import CANCEL_EPILOG, DELETE_EPILOG, cancel, delete
-from .failed import ERRORS_EPILOG, errors
-from .listed import LIST_EPILOG, list_images
+from .on_call import add_commands
 from .options import (
     AllowDriver,
     AllowUrl,
@@ -28,15 +24,7 @@ from .options import (
     size_of,
 )
 from .tables import EMBEDDED_TABLE, TableName, job_of, table_app, table_name_of
-from .told import (
-    COST_EPILOG,
-    DEV_EPILOG,
-    FIRST_STEPS,
-    MAP_EPILOG,
-    RUN_EPILOG,
-    STATUS_EPILOG,
-    told,
-)
+from .told import COST_EPILOG, DEV_EPILOG, FIRST_STEPS, RUN_EPILOG, STATUS_EPILOG, told
 
 app = typer.Typer(
     help="Runs a function over every tile of an image, in Ray tasks, and knows how far it has "
@@ -358,12 +346,7 @@ def status(
     raise typer.Exit(EXIT_STATUS.get(job.status, 0))
 
 
-app.command("map", epilog=MAP_EPILOG)(draw)
-app.command("list", epilog=LIST_EPILOG)(list_images)
-app.command(epilog=ERRORS_EPILOG)(errors)
-app.command(epilog=CANCEL_EPILOG)(cancel)
-app.command(epilog=DELETE_EPILOG)(delete)
-app.command(epilog=DOCTOR_EPILOG)(doctor)
+add_commands(app)
 
 
 @app.command(epilog=COST_EPILOG)

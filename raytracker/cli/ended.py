@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import (
+    CredentialsRefused,
+    InvalidImageId,
     JobVanished,
     LedgerError,
     TableError,
@@ -65,7 +67,16 @@ def _cancel(image_id: str, table: JobTable, as_json: bool) -> bool:
 
     try:
         _say(*cancelled(job_of(image_id, table.table_name), table), as_json)
-    except (Refused, JobVanished, LedgerError, TrackerSuperseded) as err:
+    except CredentialsRefused:
+        raise  # for all of them
+    except (
+        Refused,
+        InvalidImageId,
+        JobVanished,
+        LedgerError,
+        TableError,
+        TrackerSuperseded,
+    ) as err:
         typer.echo(f"raytracker: {one_line(err)}", err=True)
         return False
     return True
@@ -138,7 +149,10 @@ def delete(
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Also that of a run that lives, which fails then.")
+        bool,
+        typer.Option(
+            "--force", help="Also of a run that lives, which fails then; or one that is damaged."
+        ),
     ] = False,
     table: TableName = None,
     as_json: Annotated[
@@ -151,18 +165,29 @@ def delete(
         from .show import one_line
 
         name = table_name_of(table)
-        job = job_of(image_id, name)
+        job = _job(image_id, name, force)
         _check_over(job, force)
         if not yes and not typer.confirm(
             f"delete the item of image {one_line(job.image_id)} ({job.status}) from table {name}?",
             err=True,
         ):
             raise Refused("nothing was deleted")
-        if force:
-            JobTable(name).delete_ddb_item(job)
-        elif not JobTable(name).delete(job):
-            raise Refused(f"image {job.image_id!r} was written meanwhile: look again")
+        if not JobTable(name).delete(job, force=force):
+            raise Refused(f"image {job.image_id!r} was written meanwhile, or deleted: look again")
         print(json.dumps(job.to_dict()) if as_json else f"deleted    {one_line(job.image_id)}")
+
+
+def _job(image_id: str, table_name: str, force: bool) -> JobItem:
+    """Returns an item; with force, of one that cannot be read, its key."""
+    from ..job_table import JobItem, JobTable
+
+    try:
+        return job_of(image_id, table_name)
+    except (LedgerError, TableError) as err:
+        JobTable(table_name).read_item({"image_id": image_id})  # raises what the table refuses
+        if not force:
+            raise Refused(f"{err}; --force deletes it by its key, unread") from err
+        return JobItem(image_id)
 
 
 def _check_over(job: JobItem, force: bool) -> None:

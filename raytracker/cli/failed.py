@@ -7,7 +7,6 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -132,13 +131,7 @@ def _ledger(job: JobItem) -> Ledger:
             f"image {job.image_id!r} was not run by raytracker: its item counts "
             f"{job.region_error or 0} failed regions, and says neither which nor why"
         )
-    told_errors = job.tracker_errors if isinstance(job.tracker_errors, dict) else {}
-    reasons = {
-        tile: reason
-        for tile, reason in told_errors.items()  # whoever may write the table wrote them
-        if re.fullmatch(r"\d{1,9}", str(tile), re.ASCII) and isinstance(reason, str)
-    }
-    return ledger_of(replace(job, tracker_errors=reasons))
+    return ledger_of(job)
 
 
 def _print(job: JobItem, ledger: Ledger) -> None:

@@ -90,11 +90,12 @@ class JobTable(RunTable):
         """
         return create_job_table(self, set_ttl=set_ttl)
 
-    def delete(self, read: JobItem) -> bool:
+    def delete(self, read: JobItem, *, force: bool = False) -> bool:
         """Delete an item, unless it was written since it was read.
 
         Args:
-            read: The item as it was read; None of its attributes is written.
+            read: The item as it was read.
+            force: Delete it also if it was written since; then only the key of `read` counts.
 
         Returns:
             Whether it is gone; False: somebody has written it, or deleted it.
@@ -106,15 +107,17 @@ class JobTable(RunTable):
         key = {"image_id": read.image_id}
         names = ("tracker_run", "tracker_owner", "tracker_seq", "tracker_alive_until", "end_time")
         values = {f":{name}": getattr(read, name) for name in names}
-        condition = " AND ".join(
-            f"attribute_not_exists({name})" if values[f":{name}"] is None else f"{name} = :{name}"
-            for name in names
-        )
-        values = {name: value for name, value in values.items() if value is not None}
-        try:
-            self._write(
-                "delete_item", f"attribute_exists(image_id) AND {condition}", {}, values, Key=key
+        condition = "attribute_exists(image_id)"
+        for name in names:
+            is_none = values[f":{name}"] is None
+            condition += (
+                f" AND attribute_not_exists({name})" if is_none else f" AND {name} = :{name}"
             )
+        values = {name: value for name, value in values.items() if value is not None}
+        if force:
+            condition, values = "attribute_exists(image_id)", {}
+        try:
+            self._write("delete_item", condition, {}, values, Key=key)
         except ConditionFailed:
             return False
         return True

@@ -369,14 +369,16 @@ def test_what_cannot_be_cancelled_does_not_keep_the_rest(table: JobTable) -> Non
     """It is told, and the status is 2; another run's stays."""
     table.put_ddb_item(JobItem("osml", region_count=9))
     put(table, "broken", tracker_ledger="none")
+    table.table.put_item(Item={"image_id": "hostile", "end_time": ["x"], "tracker_run": 7})
     put(table, "good")
-    done = invoke("cancel", "osml", "nobody", "broken", "good", "--json", status=2)
+    done = invoke("cancel", "osml", "nobody", "broken", "hostile", "good", "--json", status=2)
     [known] = map(json.loads, done.stdout.splitlines())
     assert (known["image_id"], known["status"]) == ("good", "CANCELLED")
     assert [line.split(": ")[1][:18] for line in done.stderr.splitlines()] == [
         "image 'osml' is no",
         "image 'nobody' is ",
         "image 'broken'",
+        "image 'hostile'",
     ]
     job = put(table, "taken")
     table.put_ddb_item(JobItem("taken", tracker_run="other"))
@@ -400,6 +402,19 @@ def test_delete_spares_a_run_that_lives(table: JobTable) -> None:
     done = invoke("delete", "scene-1", "--yes", "--force", "--json")
     assert json.loads(done.stdout)["image_id"] == "scene-1"
     assert table.read("scene-1") is None
+
+
+def test_delete_takes_what_cannot_be_read(table: JobTable) -> None:
+    """With --force only, and by its key."""
+    table.table.put_item(Item={"image_id": "hostile", "end_time": ["x"], "tracker_run": 7})
+    told = invoke("delete", "hostile", "--yes", "--table", "nowhere", status=2).stderr
+    assert "no such table" in told
+    assert "--force" not in told
+    told = invoke("delete", "hostile", "--yes", status=2).stderr
+    assert told.endswith("--force deletes it by its key, unread\n")
+    invoke("delete", "hostile", "--yes", "--force")
+    assert table.table.scan()["Items"] == []
+    assert "is not in table" in invoke("delete", "hostile", "--yes", "--force", status=2).stderr
 
 
 def test_delete_spares_what_was_written_meanwhile(table: JobTable) -> None:

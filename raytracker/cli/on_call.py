@@ -1,0 +1,22 @@
+"""The commands that look at a table, and end what is in it."""
+
+from __future__ import annotations
+
+import typer
+
+from .checks import DOCTOR_EPILOG, doctor
+from .draw import draw
+from .ended import CANCEL_EPILOG, DELETE_EPILOG, cancel, delete
+from .failed import ERRORS_EPILOG, errors
+from .listed import LIST_EPILOG, list_images
+from .told import MAP_EPILOG
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds them to the command, in the order in which its help names them."""
+    app.command("map", epilog=MAP_EPILOG)(draw)
+    app.command("list", epilog=LIST_EPILOG)(list_images)
+    app.command(epilog=ERRORS_EPILOG)(errors)
+    app.command(epilog=CANCEL_EPILOG)(cancel)
+    app.command(epilog=DELETE_EPILOG)(delete)
+    app.command(epilog=DOCTOR_EPILOG)(doctor)
