@@ -58,6 +58,7 @@ class Display:
         self._failed: set[str] = set()
         self.busy: float | None = None
         self.trouble: str | None = None
+        self._told = 0.0  # when that was said
         self._line = _Line(self._console, self._shown)
 
     def __enter__(self) -> Display:
@@ -95,10 +96,21 @@ class Display:
                 self._failed.add(failed.reason)
                 where = f"tile {failed.tile} of region {failed.region}"
                 self.say(f"{where} failed: {one_line(failed.reason)}")
-        if progress.trouble is not None and progress.trouble != self.trouble:
+        now = self._clock()
+        if progress.trouble is not None and (
+            progress.trouble != self.trouble or now - self._told >= LINE_SECONDS
+        ):
+            self._told = now
             self.say(one_line(progress.trouble))
         self.trouble, self.busy = progress.trouble, progress.busy
         self._progress = progress
+
+    @property
+    def seen(self) -> str:
+        """How far it was when this was last told, in a line; empty if it never was."""
+        if self._progress is None:
+            return ""
+        return f"when last seen: {', '.join(filter(None, _counts(self._progress)))}"
 
     # --- without a terminal ---
 

@@ -29,7 +29,7 @@ from ..pipeline import (
     process_image,
     workers_of,
 )
-from ..run import IfExists, once_free
+from ..run import IfExists, in_time, once_free
 from ..tracker import ImageTracker
 from .display import Display
 from .embedded import embedded_table
@@ -39,6 +39,7 @@ from .show import EXIT_STATUS, in_short, one_line, print_json, print_summary, so
 from .tables import resume_line
 
 START_SECONDS = 30.0
+AWAY_SECONDS = 2.0  # a table that does not answer for so long is not waited for at the end
 LEAVE_SECONDS = 10.0
 KNOCK_SECONDS = 5.0
 POLL_SECONDS = 0.1
@@ -235,6 +236,16 @@ class _Run:
             if not self._has_begun(work):
                 say(f"image {self.image_id} had not been started")
                 return None
+        except TableUnavailable as err:
+            say(f"image {self.image_id} could not be cancelled: {one_line(err)}")
+            say(self.display.seen or "nothing is known of what had been done")
+            if self.resume is not None:
+                say(f"what is in the table is kept; go on with: {self.resume}")
+            return None
+        except RaytrackerError as err:
+            say(f"image {self.image_id} could not be cancelled: {one_line(err)}")
+            return None
+        try:
             ImageTracker.attach(self.image_id, table=self.table).cancel()
             job = self.table.read(self.image_id)
         except RaytrackerError as err:
@@ -249,14 +260,15 @@ class _Run:
         return job
 
     def _has_begun(self, work: Interruptible[JobItem]) -> bool:
-        """Waits until the image has a run of this command, to be cancelled; False: it won't."""
+        """Waits until the image has a run of this command, to be cancelled; False: it won't.
+
+        Raises:
+            TableUnavailable: The table does not answer.
+        """
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             ended = work.ended  # looked at first: what it did before its end is then seen
-            try:
-                found = self.table.read(self.image_id)
-            except TableUnavailable:
-                found = None
+            found = in_time(lambda: self.table.read(self.image_id), AWAY_SECONDS)
             if found is not None and found.tracker_run not in (None, self.before):
                 return True
             if ended:

@@ -11,7 +11,7 @@ from .beginning import (
     read_tracked,
 )
 from .keeping import keep, leave
-from .patience import patiently
+from .patience import in_time, patiently
 from .reports import report_of, span_of
 from .run import Run
 from .taking import once_free
@@ -28,6 +28,7 @@ __all__ = [
     "job_table",
     "keep",
     "leave",
+    "in_time",
     "patiently",
     "read_tracked",
     "report_of",

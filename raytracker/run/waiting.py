@@ -24,7 +24,7 @@ from .run import CALL_SECONDS, POLL_SECONDS, Run
 logger = logging.getLogger(__name__)
 
 TABLE_POLL_SECONDS = 1.0
-WARN_SECONDS = 30.0
+FIRST_WARN_SECONDS, WARN_SECONDS = 8.0, 60.0
 CERTAIN_STALL_SECONDS = 60.0
 LOOK_SECONDS = 1.0
 HINT_SECONDS = 0.5
@@ -41,7 +41,7 @@ class Wait:
         self._stall = Stall(run, stall_timeout)
         self._status: Status | None = None
         self._read_at = 0.0
-        self._warned_at = time.monotonic()
+        self._warn_at = time.monotonic() + FIRST_WARN_SECONDS
         self._refused_since: float | None = None
         self._away: TableUnavailable | None = None
         self._failures: int | None = None  # of the actor's requests, before this was asked
@@ -138,8 +138,8 @@ class Wait:
 
     def _warn(self) -> None:
         why = self._why()
-        if why and time.monotonic() - self._warned_at > WARN_SECONDS:
-            self._warned_at = time.monotonic()
+        if why and time.monotonic() >= self._warn_at:
+            self._warn_at = time.monotonic() + WARN_SECONDS
             logger.warning("image %s: waiting%s", self._run.image_id, why)
 
     def _missing(self) -> str:

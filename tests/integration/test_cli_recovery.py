@@ -6,12 +6,14 @@ import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from raytracker.job_table import JobTable, ledger_of
 from tests.support.command import BAHAMAS, command, environment, run
+from tests.support.moto_s3 import moto_server
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(240)
@@ -126,3 +128,28 @@ def test_of_two_commands_for_one_image_the_later_wins(
     item = job_table.get_image_request(BAHAMAS)
     assert (item.status, item.region_success) == ("SUCCESS", REGIONS)
     assert item.tracker_run != mine
+
+
+def test_ctrl_c_while_the_table_is_away(folder: Path) -> None:
+    """Why is said within ten seconds; it ends soon, and doesn't say that nothing was done."""
+    with moto_server() as endpoint:
+        table = JobTable("jobs", endpoint)
+        table.create()
+        process = begin(folder, table, endpoint, function="held")
+        wait_until(lambda: settled(table) >= 1, 60, "a durable region")
+    with process:
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        began = time.monotonic()
+        assert any("its table is not reached" in line for line in lines)
+        assert time.monotonic() - began < 15  # 5 to 10; the machine may be busy
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        told = list(lines)
+        assert process.wait(60) == 130
+        assert time.monotonic() - began < 10  # 4 to 5
+    said = "".join(told)
+    assert re.search(r"could not be cancelled: .*DynamoDB does not answer", said)
+    assert re.search(r"when last seen: \d+/42 tiles", said)
+    assert "had not been started" not in said
+    assert "go on with: raytracker run --resume" in said

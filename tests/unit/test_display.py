@@ -268,3 +268,16 @@ def test_a_log_with_colours_is_no_terminal(monkeypatch: pytest.MonkeyPatch):
     """As a CI's, which asks for them."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert not Display().live
+
+
+def test_what_keeps_it_is_said_again_each_minute(display: Display, clock: Clock) -> None:
+    """A table that is away says nothing new of itself."""
+    said: list[str] = []
+    display.say = said.append  # type: ignore[method-assign]
+    ledger = Ledger(Layout.of(2))
+    away = Progress.of(ledger, status="IN_PROGRESS", durable=False, trouble="its table is away")
+    for _ in range(130):
+        clock.now += 1
+        display.update(away)
+    assert said == ["its table is away"] * 3
+    assert display.seen == "when last seen: 0/2 tiles"
