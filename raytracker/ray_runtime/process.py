@@ -20,7 +20,8 @@ def in_worker() -> bool:
 def job_name() -> str:
     """Returns the id of the Ray job that this process belongs to, in hex; empty without one."""
     worker = get_runtime_context().worker
-    return str(worker.current_job_id.hex()) if worker.connected else ""
+    # Ray Client's stands in for one that is connected.
+    return str(worker.current_job_id.hex()) if getattr(worker, "connected", True) else ""
 
 
 def in_actor() -> bool:
