@@ -44,7 +44,18 @@ def test_aws_bootstrap_fills_in_what_a_node_needs(
         assert node["SubnetIds"]
         assert node["SecurityGroupIds"]
         assert node["KeyName"]
-        assert node["IamInstanceProfile"] == {"Name": "raytracker-node"}
+
+
+def test_workers_have_a_profile_of_their_own(cluster: dict[str, Any]):
+    """What a task runs is anybody's: it can start no machine, nor pass a role to one."""
+    profiles = {
+        name: node_type["node_config"]["IamInstanceProfile"]["Name"]
+        for name, node_type in cluster["available_node_types"].items()
+    }
+    assert profiles == {"head": "raytracker-head", "worker": "raytracker-worker"}
+    allowed = (ROOT / "deploy" / "node-policy.json").read_text()
+    assert "ec2:" not in allowed
+    assert "iam:" not in allowed.replace("arn:aws:iam:", "")
 
 
 def test_workers_run_the_tasks_and_the_head_none(cluster: dict[str, Any]):
