@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from botocore.exceptions import BotoCoreError, ClientError
 from rasterio.enums import MaskFlags
 
 from ..errors import InvalidImage
@@ -53,6 +55,30 @@ def check_complete(source: Any, url: str, head: Callable[[str, str], Any]) -> No
             f"{url} is truncated: it has {there} bytes, and by its header at least {least}; "
             "get it anew"
         )
+
+
+def check_no_mask_beside(url: str, head: Callable[[str, str], Any]) -> None:
+    """Refuses an image in S3 with a mask beside it, which GDAL is told not to look for.
+
+    Args:
+        url: Its name.
+        head: As in `check_complete`.
+
+    Raises:
+        InvalidImage: It has one: pixels without data would be taken for data.
+    """
+    place = in_bucket(gdal_name(url))
+    if place is None or "GDAL_DISABLE_READDIR_ON_OPEN" in os.environ:
+        return
+    bucket, key = place
+    try:
+        head(bucket, f"{key}.msk")
+    except (BotoCoreError, ClientError):  # there is none, or nobody may know
+        return
+    raise InvalidImage(
+        f"{url} has a mask beside it, {key}.msk, which is not looked for in S3: set "
+        "GDAL_DISABLE_READDIR_ON_OPEN=TRUE, in driver and workers, or store it in the image"
+    )
 
 
 def _envi(source: Any, file: Path) -> int:

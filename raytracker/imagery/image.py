@@ -17,7 +17,7 @@ from rasterio.windows import Window
 from ..errors import InvalidImage
 from ..secrets import CURE, secret_in, without_secret
 from .allowed import Allowed
-from .complete import check_complete
+from .complete import check_complete, check_no_mask_beside
 from .fingerprint import files_of, fingerprint
 from .hearing import listening
 from .info import (
@@ -76,6 +76,7 @@ def describe(
             raise InvalidImage(f"{url} has no bands of its own: name one of its subdatasets{such}")
         try:
             check_complete(source, url, head_object(role))
+            check_no_mask_beside(url, head_object(role))
             _check_end(source, url)
             _check_transform(source, url)
             return replace(_described(source, url, role), allowed=allowed)

@@ -199,6 +199,13 @@ def test_an_object_that_is_replaced_while_it_is_read(bucket: str, tmp_path: Path
         read(tile)
 
 
+def test_a_mask_beside_an_object_is_not_overlooked(bucket: str) -> None:
+    """GDAL is told not to look there: what it masks would be taken for data."""
+    boto3.client("s3").put_object(Bucket="scenes", Key="2024/image.tif.msk", Body=b"mask")
+    with pytest.raises(InvalidImage, match="has a mask beside it, 2024/image.tif.msk"):
+        describe(f"{bucket}/image.tif")
+
+
 def test_a_role_that_cannot_be_assumed(bucket: str) -> None:
     """Named in one line."""
     with pytest.raises(InvalidImage, match="role not-a-role cannot be assumed"):

@@ -144,7 +144,8 @@ def test_the_item_says_who_runs_it() -> None:
     assert job is not None
     who = Starter.of(job)
     assert who is not None
-    assert (who.pid, who.is_here, who.since) == (os.getpid(), True, job.start_time)
+    assert (who.pid, who.is_here) == (os.getpid(), True)
+    assert abs(who.since - (job.start_time or 0)) < 5000
     assert is_alive(job, job.start_time / 1000)
     assert job.tracker_alive_until == alive_until(job.start_time / 1000)
 
