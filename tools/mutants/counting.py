@@ -125,8 +125,8 @@ MUTATIONS = [
         (
             (
                 "actor/coordinator.py",
-                "times = [self._pacing.renewal]",
-                "times: list[float | None] = []",
+                "times = [self._pacing.renewal, ",
+                "times = [",
             ),
         ),
         ("tests/unit/test_pacing.py",),

@@ -10,6 +10,7 @@ PACING = ("tests/unit/test_pacing.py",)
 TROUBLE = ("tests/unit/test_trouble.py",)
 CLIENTS = ("tests/unit/test_ddb_clients.py",)
 SETTINGS = ("tests/unit/test_ddb_settings.py",)
+TAKING = ("tests/unit/test_taking.py",)
 PARSER = ("tests/unit/test_osml_parser.py",)
 ENVIRONMENTS = (
     "tests/integration/test_environments.py"
@@ -336,6 +337,37 @@ MUTATIONS = [
             ),
         ),
         PACING,
+    ),
+    Mutation(
+        "a resume that overlooks a sign of life",
+        (("job_table/runs.py", "condition += _silent_since(read, update.names, values)", "pass"),),
+        TAKING,
+    ),
+    Mutation(
+        "a live run that anybody takes over",
+        (("run/taking.py", "if take_over or _is_free(item):", "if True:"),),
+        TAKING,
+    ),
+    Mutation(
+        "a run that is heard from, and does not say so",
+        (
+            (
+                "actor/signs.py",
+                "return last + SIGN_SECONDS if self._heard_at > last else None",
+                "return None",
+            ),
+        ),
+        ("tests/unit/test_coordinator.py",),
+    ),
+    Mutation(
+        "tiles that are blamed for a GPU that is of no more use",
+        (("pipeline/worker.py", "if is_spoiled(err):", "if False:"),),
+        ("tests/unit/test_batches.py",),
+    ),
+    Mutation(
+        "an image that ends before its output is there",
+        (("pipeline/process.py", "ends=store is None,", "ends=True,"),),
+        ("tests/integration/test_delivery.py::test_a_full_disk_at_the_merge",),
     ),
     Mutation(
         "a table that is there, and changed",
