@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -135,9 +136,10 @@ def test_ctrl_c_while_the_table_is_away(folder: Path) -> None:
     with moto_server() as endpoint:
         table = JobTable("jobs", endpoint)
         table.create()
-        process = begin(folder, table, endpoint, function="held")
+        process = begin(folder, table, endpoint)  # tiles go on: only who writes meets the table
         wait_until(lambda: settled(table) >= 1, 60, "a durable region")
-    with process:
+    with process, ExitStack() as stack:
+        stack.callback(process.kill)
         assert process.stderr is not None
         lines = iter(process.stderr.readline, "")
         began = time.monotonic()
