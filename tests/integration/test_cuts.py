@@ -86,7 +86,7 @@ def test_empty_tiles_are_spared(run: Callable[..., Any], tmp_path: Path) -> None
     assert set(told) == {(row, column) for row in range(4) for column in range(3)} - empty
     assert sum(feature["properties"]["sum"] for feature in told.values()) == pixels.sum()
 
-    with pytest.raises(ResumeMismatch, match="with skip_empty true; .* with skip_empty false: "):
-        run(look, path, if_exists="resume", **cut)
+    with pytest.raises(ResumeMismatch, match="with skip_empty=True; .* given skip_empty=False: "):
+        run(look, path, if_exists="resume", skip_empty=False, **cut)
     job, _ = run(look, path, if_exists="restart", **cut)
     assert job.region_error == 4
