@@ -1,10 +1,9 @@
 """A model with weights on disk, in batches, held by two workers: finds water, pixel by pixel.
 
-    raytracker table create ImageJobs
-    python examples/model.py
+    raytracker table create ImageJobs && python examples/model.py
 
-It is a logistic regression that learns from the scene itself: what is black in the near infrared,
-the first band, is water, and what is bright there is land. What lies between, the model decides.
+A logistic regression that learns from the scene itself: what is black in its first band is water,
+what is bright there is land; what lies between, the model decides.
 """
 
 from pathlib import Path

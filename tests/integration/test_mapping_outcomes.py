@@ -335,6 +335,7 @@ def test_what_a_failed_attempt_told_is_held_by_its_worker(job_table: JobTable) -
         tracker.report(0, tile=0)
         tracker.progress()  # now the actor has it
         ray.kill(find(tracker._run.spec), no_restart=False)
+        assert tracker.progress().tile_success == 1  # the next one has it again
         raise ValueError("after one tile")
 
     for _ in tracker.map_unordered(process, [(0, (tracker,))]):
