@@ -1,5 +1,6 @@
-"""How hypothesis searches; and a store of results, in a folder and in S3."""
+"""How hypothesis searches; a store of results, in a folder and in S3; a folder with a detector."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,3 +36,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ResultStore:
     store = ResultStore(url)
     store._place.prepare("tiles")
     return store
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a detector in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "detector", raising=False)
+    (tmp_path / "detector.py").write_text("def detect(pixels, tile): return None")
+    return tmp_path
