@@ -23,7 +23,7 @@ from .options import (
     seconds_of,
     size_of,
 )
-from .tables import EMBEDDED_TABLE, TableName, job_of, table_app, table_name_of
+from .tables import EMBEDDED_TABLE, ImageId, TableName, job_of, table_app, table_name_of
 from .told import COST_EPILOG, DEV_EPILOG, FIRST_STEPS, RUN_EPILOG, STATUS_EPILOG, told
 
 app = typer.Typer(
@@ -325,12 +325,7 @@ def _area(roi: str | None, roi_crs: RoiCrs | None) -> dict[str, str | None]:
 
 @app.command(epilog=STATUS_EPILOG)
 def status(
-    image_id: Annotated[
-        str,
-        typer.Argument(
-            metavar="IMAGE_ID", help="The key in the table, or the path of a local file."
-        ),
-    ],
+    image_id: ImageId,
     table: TableName = None,
     as_json: AsJson = False,
 ) -> None:

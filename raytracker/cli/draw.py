@@ -7,17 +7,12 @@ from typing import Annotated
 import typer
 
 from .options import AllowDriver, AllowUrl
-from .tables import TableName, job_of, table_name_of
+from .tables import ImageId, TableName, job_of, table_name_of
 from .told import told
 
 
 def draw(
-    image_id: Annotated[
-        str,
-        typer.Argument(
-            metavar="IMAGE_ID", help="The key in the table, or the path of a local file."
-        ),
-    ],
+    image_id: ImageId,
     table: TableName = None,
     output: Annotated[
         str | None,

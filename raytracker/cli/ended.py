@@ -18,7 +18,7 @@ from ..errors import (
     TrackerSuperseded,
 )
 from .options import Refused
-from .tables import TableName, job_of, table_name_of
+from .tables import ImageId, TableName, job_of, table_name_of
 from .told import told
 
 if TYPE_CHECKING:
@@ -141,12 +141,7 @@ def _ended(job: JobItem, table: JobTable) -> bool:
 
 
 def delete(
-    image_id: Annotated[
-        str,
-        typer.Argument(
-            metavar="IMAGE_ID", help="The key in the table, or the path of a local file."
-        ),
-    ],
+    image_id: ImageId,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     force: Annotated[
         bool,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from .options import Refused
-from .tables import TableName, job_of, table_name_of
+from .tables import ImageId, TableName, job_of, table_name_of
 from .told import told
 
 if TYPE_CHECKING:
@@ -57,12 +57,7 @@ class Group(NamedTuple):
 
 
 def errors(
-    image_id: Annotated[
-        str,
-        typer.Argument(
-            metavar="IMAGE_ID", help="The key in the table, or the path of a local file."
-        ),
-    ],
+    image_id: ImageId,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print a line of region, tile, number, reason for each.")
     ] = False,

@@ -1,4 +1,4 @@
-"""The job table that a command is about, and `raytracker table`."""
+"""The job table and the image that a command is about, and `raytracker table`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ table_app = typer.Typer(help="The job table.", epilog=TABLE_EPILOG, no_args_is_h
 TableName = Annotated[
     str | None,
     typer.Option("--table", metavar="NAME", envvar=VARIABLE, help="The job table."),
+]
+
+
+ImageId = Annotated[
+    str,
+    typer.Argument(metavar="IMAGE_ID", help="The key in the table, or the path of a local file."),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The command, as far as it goes without Ray: bad usage, the status of an image, the table."""
+"""The command, as far as it goes without Ray: bad usage, the table, what it costs."""
 
 import json
 import re
