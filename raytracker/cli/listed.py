@@ -70,29 +70,16 @@ class Wanted(NamedTuple):
 
     def fits(self, job: JobItem, now: float) -> bool:
         """Returns whether an image is one of them."""
+        from ..job_table import last_news
+
         return (
             (not self.statuses or job.status in self.statuses)
-            and (self.since is None or (news_of(job) or 0) / 1000 >= self.since)
+            and (self.since is None or (last_news(job) or 0) / 1000 >= self.since)
             and (self.model is None or job.model_name == self.model)
             and (self.job is None or job.job_id == self.job)
             and (not self.failing or bool(job.region_error))
             and (not self.silent or is_silent(job, now))
         )
-
-
-def news_of(job: JobItem) -> int | None:
-    """Returns when an item was written last, in epoch milliseconds, as far as it says so."""
-    from ..job_table import ALIVE_SECONDS
-
-    if job.end_time is not None:
-        return job.end_time
-    if job.tracker_alive_until is not None:
-        return (job.tracker_alive_until - ALIVE_SECONDS) * 1000
-    if job.expire_time is not None and job.tracker_keep_for is not None:
-        return (job.expire_time - job.tracker_keep_for) * 1000
-    if job.start_time is not None:
-        return job.start_time + (job.processing_duration or 0) * 1000
-    return None
 
 
 def is_silent(job: JobItem, now: float) -> bool:
@@ -102,12 +89,12 @@ def is_silent(job: JobItem, now: float) -> bool:
         job: The image.
         now: In epoch seconds.
     """
-    from ..job_table import Starter, is_alive
+    from ..job_table import Starter, is_alive, last_news
 
     if job.end_time is not None:
         return False
     if job.tracker_started_by is None and job.tracker_alive_until is None:
-        return now - (news_of(job) or 0) / 1000 > QUIET_SECONDS
+        return now - (last_news(job) or 0) / 1000 > QUIET_SECONDS
     who = Starter.of(job)
     return not is_alive(job, now) or (who is not None and who.has_gone)
 
@@ -186,7 +173,7 @@ def newest(jobs: Iterator[JobItem], limit: int | None) -> list[JobItem]:
 
 def to_dict(job: JobItem, now: float) -> dict[str, Any]:
     """Returns what `--json` says of an image; times in epoch milliseconds."""
-    from ..job_table import Starter
+    from ..job_table import Starter, last_news
 
     who = Starter.of(job)
     same = (
@@ -205,16 +192,16 @@ def to_dict(job: JobItem, now: float) -> dict[str, Any]:
         **{name: getattr(job, name) for name in same},
         "status": job.status,
         "silent": is_silent(job, now),
-        "last_news": news_of(job),
+        "last_news": last_news(job),
         "started_by": None if who is None else who._asdict(),
     }
 
 
 def _row(job: JobItem, now: float) -> tuple[str, ...]:
-    from ..job_table import Starter
+    from ..job_table import Starter, last_news
     from .show import one_line
 
-    who, news = Starter.of(job), news_of(job)
+    who, news = Starter.of(job), last_news(job)
     done, failed = (job.region_success or 0) + (job.region_error or 0), job.region_error or 0
     count = "?" if job.region_count is None else f"{job.region_count:,}"
     return (

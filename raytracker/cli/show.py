@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..cost import Cost
-from ..job_table import ALIVE_SECONDS, JobItem, Starter, is_alive, ledger_of
+from ..job_table import JobItem, Starter, is_alive, last_news, ledger_of
 from ..ledger import Ledger, Outcome
 from ..progress import duration
 
@@ -31,7 +31,7 @@ def print_json(
 ) -> None:
     """Prints a job, and what the text says beside, as one JSON object on one line of stdout."""
     more: dict[str, Any] = {
-        "last_write": _last_write(job),
+        "last_write": last_news(job),
         "trouble": trouble or _trouble(job),
     }
     if job.tracker_ledger is not None:
@@ -169,7 +169,7 @@ def _rows(job: JobItem) -> Iterator[tuple[str, str]]:
     if job.end_time is not None:
         yield "ended", _time(job.end_time)
     else:
-        last = _last_write(job)
+        last = last_news(job)
         if last is not None:
             ago = duration(max(0.0, time.time() - last / 1000))
             yield "written", f"{_time(last)}, {ago} ago"
@@ -230,17 +230,6 @@ def _trouble(job: JobItem) -> str | None:
         return f"nobody goes on with it; {cure}"
     if not is_alive(job, time.time()):
         return f"no sign of life for long: its driver has gone, or reaches no table; {cure}"
-    return None
-
-
-def _last_write(job: JobItem) -> int | None:
-    """Returns when the item was written last, in epoch milliseconds, as far as it says so."""
-    if job.tracker_alive_until is not None:
-        return (job.tracker_alive_until - ALIVE_SECONDS) * 1000
-    if job.expire_time is not None and job.tracker_keep_for is not None:
-        return (job.expire_time - job.tracker_keep_for) * 1000
-    if job.start_time is not None and job.processing_duration is not None:
-        return job.start_time + job.processing_duration * 1000
     return None
 
 

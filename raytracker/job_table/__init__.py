@@ -4,7 +4,15 @@ from .creation import look_at
 from .cut import cut_of, with_cut
 from .item import JobItem
 from .ledger_text import text_bytes
-from .life import ALIVE_SECONDS, SIGN_SECONDS, Starter, alive_until, is_alive, latest_sign
+from .life import (
+    ALIVE_SECONDS,
+    SIGN_SECONDS,
+    Starter,
+    alive_until,
+    is_alive,
+    last_news,
+    latest_sign,
+)
 from .listing import Consumed, jobs_in
 from .runs import KEEP_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
 from .size import check_size
@@ -26,6 +34,7 @@ __all__ = [
     "Starter",
     "alive_until",
     "is_alive",
+    "last_news",
     "latest_sign",
     "text_bytes",
     "check_size",

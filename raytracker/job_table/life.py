@@ -118,6 +118,19 @@ def latest_sign(item: JobItem) -> float:
     )
 
 
+def last_news(item: JobItem) -> int | None:
+    """Returns when an item was written last, or its image ended, in epoch ms, as far as it says."""
+    if item.end_time is not None:
+        return item.end_time
+    if item.tracker_alive_until is not None:
+        return (item.tracker_alive_until - ALIVE_SECONDS) * 1000
+    if item.expire_time is not None and item.tracker_keep_for is not None:
+        return (item.expire_time - item.tracker_keep_for) * 1000
+    if item.start_time is not None:
+        return item.start_time + (item.processing_duration or 0) * 1000
+    return None
+
+
 def _short(text: str) -> str:
     return text[:MAX_CHARACTERS]
 
