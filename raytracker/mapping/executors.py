@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -21,12 +20,11 @@ from ..ray_runtime import (
 )
 from .dispatch import Chunk, Loss
 from .failure import ProcessSpoiled, cause_of
+from .known import work_of
 from .policy import Bound
 
 LOOK_SECONDS = 1.0
-IMAGES_OF_A_PROCESS = 8  # that it remembers
 
-_images: OrderedDict[str, Callable[..., Any]] = OrderedDict()
 
 _OF_THE_NODE = (
     rays.NodeDiedError,
@@ -89,13 +87,7 @@ def work_through_tiles(image: Sequence[Any], tiles: Sequence[int]) -> Any:
         image: A reference of what is called with the tiles.
         tiles: Their numbers.
     """
-    [reference] = image
-    name = reference.hex()  # the reference itself would keep the object
-    if name not in _images:
-        _images[name] = ray.get(reference)
-        if len(_images) > IMAGES_OF_A_PROCESS:
-            _images.popitem(last=False)
-    return _images[name](tiles)
+    return work_of(image)(tiles)
 
 
 class Tasks(Executor):

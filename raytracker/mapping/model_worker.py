@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import ray
-
 from .chunks import Answer
-
-IMAGES_OF_A_WORKER = 8  # that it remembers
+from .known import is_known, work_of
 
 
 class ModelWorker:
@@ -19,7 +15,6 @@ class ModelWorker:
 
     def __init__(self) -> None:
         self._model: Any = None
-        self._images: OrderedDict[str, Any] = OrderedDict()
         self._ended_at = 0.0
 
     def make(self, model: Callable[..., Any], args: Any, *resolved: Any) -> None:
@@ -41,14 +36,7 @@ class ModelWorker:
             tiles: The numbers of the tiles.
         """
         begun = time.perf_counter()
-        [reference] = image
-        name = reference.hex()
-        idle = begun - self._ended_at if name in self._images else 0.0
-        if name not in self._images:
-            self._images[name] = ray.get(reference)
-            if len(self._images) > IMAGES_OF_A_WORKER:
-                self._images.popitem(last=False)
-        self._images.move_to_end(name)
-        answer: Answer = self._images[name](tiles, self._model)
+        idle = begun - self._ended_at if is_known(image) else 0.0
+        answer: Answer = work_of(image)(tiles, self._model)
         self._ended_at = time.perf_counter()
         return answer._replace(idle_seconds=idle)
