@@ -42,6 +42,8 @@ class Progress:
             to 1, from what this process was told of chunks of tiles; None: of none.
         failed: The first tile that failed of each kind of reason, in the order in which they came,
             from what this process was told of tasks that it runs.
+        assembling: While the results of all tiles are made one: how many of its steps are done, and
+            how many there are.
     """
 
     region_count: int
@@ -60,6 +62,7 @@ class Progress:
     trouble: str | None = None
     busy: float | None = None
     failed: tuple[Failed, ...] = ()
+    assembling: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         return f"<Progress: {self.status}, {in_words(self)}>"

@@ -12,6 +12,7 @@ except ImportError as error:
     sys.exit(f'{error}; install what the command needs with: pip install "raytracker[cli]"')
 
 from .. import __version__
+from . import assembling
 from .on_call import add_commands
 from .options import (
     AllowDriver,
@@ -197,9 +198,20 @@ def run(
         typer.Option(
             metavar="DIR",
             help="A folder that every node sees, or s3://bucket/prefix: gets job.json, "
-            "results.geojson and map.png.",
+            "results.geojson, result.tif where the function returns arrays, and map.png.",
         ),
     ] = None,
+    merge: assembling.MergeOption = None,
+    merge_score: assembling.MergeScore = None,
+    merge_iou: assembling.MergeIou = None,
+    merge_by: assembling.MergeBy = None,
+    formats: assembling.Formats = None,
+    blend: assembling.BlendOption = None,
+    stride: assembling.Stride = None,
+    nodata: assembling.Nodata = None,
+    colormap: assembling.Colormap = None,
+    band_name: assembling.BandName = None,
+    keep_tiles: assembling.KeepTiles = False,
     num_cpus: Annotated[
         float | None, typer.Option(metavar="N", help="CPUs of each task.", show_default="1")
     ] = None,
@@ -277,6 +289,18 @@ def run(
         }
         if batch_size is not None and batch_size < 1:
             raise Refused(f"--batch-size {batch_size}: it is at least 1")
+        assembly = assembling.assembly_of(
+            merge,
+            formats,
+            blend,
+            colormap,
+            merge_score=merge_score,
+            merge_iou=merge_iou,
+            merge_by=merge_by,
+            stride=stride,
+            nodata=nodata,
+            band_names=band_name,
+        )
         how: dict[str, Any] = {
             "num_cpus": num_cpus,
             "num_gpus": num_gpus,
@@ -300,6 +324,8 @@ def run(
             function,
             table_name=table,
             cut=cut,
+            assembly=assembly,
+            keep_tiles=keep_tiles,
             batch_size=batch_size,
             work=work,
             image_id=image_id,

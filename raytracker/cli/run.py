@@ -20,11 +20,12 @@ from ..job_table import JobItem, JobTable, check_image_id
 from ..pipeline import (
     JOB,
     MAP,
-    RESULTS,
+    Assembly,
     Cut,
     Plan,
     ResultStore,
     Work,
+    files_of,
     plan_image,
     process_image,
     workers_of,
@@ -51,6 +52,8 @@ def run_image(
     *,
     table_name: str,
     cut: Mapping[str, Any],
+    assembly: Mapping[str, Any],
+    keep_tiles: bool,
     batch_size: int | None,
     work: Work,
     image_id: str | None,
@@ -65,7 +68,8 @@ def run_image(
 ) -> int:
     """Runs an image, shows how it goes, and returns the exit status.
 
-    The arguments are the command's; `cut` are those of `pipeline.Cut`, `allowed` are `allow_url`
+    The arguments are the command's; `cut` are those of `pipeline.Cut`, `assembly` those of
+    `pipeline.Assembly`, `allowed` are `allow_url`
     and `allow_driver`.
     """
     files: dict[str, str] = {}
@@ -85,7 +89,7 @@ def run_image(
             "work": work,
             **allowed,
         }
-        planned = plan_image(image, call, Cut(**cut), **given)
+        planned = plan_image(image, call, Cut(**cut), Assembly(**assembly), **given)
         image_id = planned.job.image_id
         check_image_id(image_id)
         before = _once_free(table, image_id, if_exists, take_over, display)
@@ -102,7 +106,9 @@ def run_image(
             batch_size=batch_size,
             on_progress=display.update,
             **(given | {"image_id": image_id}),
+            keep_tiles=keep_tiles,
             **cut,
+            **assembly,
         )
         resume = None if embedded else resume_line(image_id, function, table_name, **allowed)
         job, code = _Run(process, display, table, image_id, before, resume).supervise()
@@ -279,13 +285,13 @@ class _Run:
 
 def _files(job: JobItem, grid: Grid, store: ResultStore, display: Display) -> dict[str, str]:
     """Draws the picture; returns what lies where in the output."""
-    files = {"job": f"{store.url}/{JOB}", "results": f"{store.url}/{RESULTS}"}
-    if job.status == "CANCELLED":  # before there were any
-        files = {}
+    files = {name: f"{store.url}/{file}" for name, file in files_of(job).items()}
+    if files:
+        files = {"job": f"{store.url}/{JOB}", **files}
     try:
         from .map import features_of, picture_of
 
-        store.write(MAP, picture_of(job, grid, features_of(store) if files else ()))
+        store.write(MAP, picture_of(job, grid, features_of(store) if "results" in files else ()))
     except KeyboardInterrupt:
         display.say("no picture: interrupted")
         return files

@@ -9,7 +9,7 @@ from .image import describe, read
 from .info import ImageInfo, plain_environment
 from .order import order
 from .reading import check_unchanged, kept_open
-from .tile import Halo, OsmlBounds, Placed, Tile, from_osml, to_osml
+from .tile import Halo, OsmlBounds, Placed, Tile, from_osml, on_ground, to_osml
 
 __all__ = [
     "Edges",
@@ -24,6 +24,7 @@ __all__ = [
     "describe",
     "from_osml",
     "kept_open",
+    "on_ground",
     "order",
     "plain_environment",
     "plan",

@@ -183,14 +183,9 @@ class Tile:
                 f"{self.width} x {self.height} pixels: it takes columns and rows that count from "
                 "the tile's own upper left corner"
             )
-        if image.crs is None:
-            there = shapely.orient_polygons(translate(there, self.col_off, self.row_off))
-        else:
-            world = world_of(image.crs, image.coefficients, image.width, image.height)
-            there = placed(there, self._on_ground, world)
         return {
             "type": "Feature",
-            "geometry": Placed(self, mapping(there)),
+            "geometry": Placed(self, there, mapping(on_ground(image, there, self.transform))),
             "properties": dict(properties or {}),
         }
 
@@ -212,8 +207,28 @@ class Tile:
             and top <= self.height + reach
         )
 
-    def _on_ground(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack(self.lonlat(points[:, 1], points[:, 0]))
+
+def on_ground(image: ImageInfo, geometry: BaseGeometry, transform: Affine) -> BaseGeometry:
+    """Returns where something lies, as `Tile.feature` has it.
+
+    Args:
+        image: The image.
+        geometry: In pixels.
+        transform: From these to the image's CRS; without CRS, to the image's pixels.
+
+    Raises:
+        InvalidImage: A point of it has no longitude and latitude.
+    """
+    a, b, c, d, e, f = tuple(transform)[:6]
+    if image.crs is None:
+        return shapely.orient_polygons(translate(geometry, c, f))
+
+    def lonlat(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        column, row = points.T
+        return np.column_stack(to_lonlat(image, a * column + b * row + c, d * column + e * row + f))
+
+    world = world_of(image.crs, image.coefficients, image.width, image.height)
+    return placed(geometry, lonlat, world)
 
 
 class Placed(dict[str, Any]):
@@ -221,12 +236,19 @@ class Placed(dict[str, Any]):
 
     Args:
         tile: The tile.
-        geometry: The geometry; its coordinates are tuples, which nobody changes.
+        pixels: The geometry, in the tile's pixels.
+        geometry: The same on the ground; its coordinates are tuples, which nobody changes.
     """
 
-    def __init__(self, tile: Tile, geometry: Mapping[str, Any]) -> None:
+    def __init__(self, tile: Tile, pixels: BaseGeometry, geometry: Mapping[str, Any]) -> None:
         super().__init__(geometry)
         self._made = (tile.image.opened, tile.region, tile.number), dict(geometry)
+        self._pixels = pixels, tile.col_off, tile.row_off
+
+    @property
+    def in_pixels(self) -> BaseGeometry:
+        """The geometry in the image's pixels, x the column and y the row."""
+        return translate(*self._pixels)
 
     def is_of(self, tile: Tile | None) -> bool:
         """Whether it is as that tile has placed it."""

@@ -14,6 +14,7 @@ from .life import (
     latest_sign,
 )
 from .listing import Consumed, jobs_in
+from .outputs import note_outputs
 from .runs import KEEP_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
 from .size import check_size
 from .table import EXPIRY_SECONDS, JobTable, check_image_id
@@ -25,6 +26,7 @@ __all__ = [
     "KEEP_SECONDS",
     "Consumed",
     "jobs_in",
+    "note_outputs",
     "Flush",
     "OwnerMoved",
     "RunTable",

@@ -1,5 +1,7 @@
 """One image from the file to the ended job item, and where the results go."""
 
+from .assembly.asked import Assembly
+from .delivery import files_of
 from .plan import Cut, Plan, plan_image
 from .process import process_image
 from .store import JOB, MAP, RESULTS, ResultStore
@@ -10,11 +12,13 @@ __all__ = [
     "JOB",
     "MAP",
     "RESULTS",
+    "Assembly",
     "Cut",
     "Plan",
     "ResultStore",
     "Work",
     "Workers",
+    "files_of",
     "plan_image",
     "process_image",
     "workers_of",

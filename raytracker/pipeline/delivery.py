@@ -2,42 +2,98 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import NotMerged, OutputError
 from ..image_request import ImageRequest, SinkType
-from ..imagery import ImageInfo
-from ..job_table import JobItem
-from .store import JOB, RESULTS, ResultStore
+from ..job_table import JobItem, JobTable, note_outputs
+from ..ledger import RETURNED, SUCCESS
+from ..run import patiently
+from .assembly.asked import Assembly
+from .assembly.assemble import assemble
+from .assembly.source import Source
+from .store import FILES, JOB, OF, ResultStore, kind_of
 
-PIXEL_COORDINATES = "pixels (column, row)"
+END_SECONDS = 86_400.0  # as long the table may be away at the end
+_WHETHER_SUCCESS = bytes(outcome in SUCCESS + RETURNED for outcome in range(256))
 
 logger = logging.getLogger(__name__)
 
 
-def merge(
-    store: ResultStore, job: JobItem, info: ImageInfo, tiles: Iterable[tuple[int, int]]
+def deliver(
+    source: Source,
+    assembly: Assembly,
+    job: JobItem,
+    table: JobTable,
+    runtime_env: Mapping[str, Any] | None = None,
+    on_progress: Callable[[int, int], object] | None = None,
 ) -> None:
-    """Merges the results of a job that is settled, and puts them where a request wants them.
+    """Assembles the results of a job that is settled, and puts them where a request wants them.
+
+    What was assembled of the same outcomes already, and has been cleared, is left as it is.
 
     Args:
-        store: Where the results of its tiles are.
+        source: The results of its tiles.
+        assembly: How.
         job: Its item.
-        info: Its image.
-        tiles: (region, tile) of those that succeeded, in order.
+        table: Its table; the item's `outputs` then names the files.
+        runtime_env: As `assemble` takes it, and so is the next.
+        on_progress: Likewise.
 
     Raises:
         NotMerged: Something cannot be written, or is not there.
+        TrackerSuperseded, JobVanished, TableError, TableUnavailable: As `note_outputs`.
     """
+    store, sinks = source.store, sinks_of(job)
+    ours = next((sink for sink in sinks if sink.get("tiles") == store.sink["tiles"]), {})
+    of = digest(source, assembly)
+    files: Any = ours.get(FILES)
     try:
-        store.merge(tiles, PIXEL_COORDINATES if info.crs is None else None)
-        for bucket, prefix in _buckets(sinks_of(job)):
-            store.copy(RESULTS, bucket, "/".join(filter(None, (prefix, f"{_file(job)}.geojson"))))
+        if ours.get(OF) != of or not _is_all_there_is(store, files):
+            files = assemble(source, assembly, runtime_env, on_progress)
+        for bucket, prefix in _buckets(sinks):
+            for name in files:
+                theirs = f"{_file(job)}{name.removeprefix('results').removeprefix('result')}"
+                store.copy(name, bucket, "/".join(filter(None, (prefix, theirs))))
     except OutputError as err:
         raise _not_merged(store, job, err) from err
+    made = {FILES: files, OF: of}
+    outputs = [{**sink, **made} if sink is ours else sink for sink in sinks]
+    if outputs != sinks:
+        run = str(job.tracker_run)
+        patiently(lambda: note_outputs(table, job.image_id, run, outputs), END_SECONDS)
+
+
+def _is_all_there_is(store: ResultStore, files: Any) -> bool:
+    """Whether there are these files, and nothing that they could be made of once more."""
+    is_known = isinstance(files, list) and all(kind_of(str(name)) for name in files)
+    return is_known and all(map(store.has, files)) and not store.chunks()
+
+
+def digest(source: Source, assembly: Assembly) -> str:
+    """Returns a digest of what the files of an image are made of."""
+    told = hashlib.sha256(json.dumps(assembly.to_dict(), sort_keys=True).encode())
+    told.update(source.outcomes.translate(_WHETHER_SUCCESS))
+    return told.hexdigest()[:16]
+
+
+def clear(store: ResultStore, job: JobItem) -> bool:
+    """Removes the results of tiles, once they are assembled, and nobody may need them again.
+
+    Those of an image that is not a success stay: a redrive needs them.
+    """
+    if job.status != "SUCCESS":
+        return False
+    try:
+        store.remove_chunks()
+    except OutputError as err:  # the job is done; they are only in somebody's way
+        logger.warning("image %s: %s", job.image_id, err)
+        return False
+    return True
 
 
 def tell(store: ResultStore, job: JobItem) -> None:
@@ -85,6 +141,17 @@ def feature_properties(job: JobItem) -> dict[str, Any]:
     for properties in _objects(job.feature_properties):
         merged.update(properties)
     return merged
+
+
+def files_of(job: JobItem) -> dict[str, str]:
+    """Returns the files that a job's results were assembled to, by what they are.
+
+    Returns:
+        Names in the output by, for example, "results" (Features), "raster" or a raster's name.
+    """
+    listed = next((sink[FILES] for sink in sinks_of(job) if FILES in sink), None)
+    names = listed if isinstance(listed, list) else []
+    return {kind: name for name in map(str, names) if (kind := kind_of(name)) is not None}
 
 
 def sinks_of(job: JobItem) -> list[dict[str, Any]]:

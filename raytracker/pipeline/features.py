@@ -6,7 +6,7 @@ import datetime
 import inspect
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,12 @@ _NOT_OF_FEATURES = frozenset(("coordinates", "geometries", "features", "bbox", "
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def encode_features(
+def features_of(
     result: Any, tile: Tile | None = None, properties: Mapping[str, Any] | None = None
-) -> bytes:
-    """Returns what a function found in a tile as a JSON list of GeoJSON Features.
+) -> list[dict[str, Any]]:
+    """Returns what a function found in a tile as GeoJSON Features, as RFC 7946 wants them.
 
-    They are as RFC 7946 wants them, see `geometry.Checker`. Numpy's numbers and arrays become
-    JSON's, dates and times ISO 8601's. An `id` becomes a property: other tiles may have the same.
+    See `geometry.Checker`. An `id` becomes a property: other tiles may have the same.
 
     Args:
         result: A Feature, a geometry, a FeatureCollection, an object with `__geo_interface__`, an
@@ -36,10 +35,30 @@ def encode_features(
         properties: What each Feature's properties are updated with.
 
     Raises:
-        OutputError: It is none of these, lies nowhere near the tile, or JSON can't hold it.
+        OutputError: It is none of these, or lies nowhere near the tile.
     """
     checker = Checker(tile)
-    features = [_feature(found, checker, properties or {}) for found in _found(result)]
+    return [_feature(found, checker, properties or {}) for found in _found(result)]
+
+
+def encode_features(
+    result: Any, tile: Tile | None = None, properties: Mapping[str, Any] | None = None
+) -> bytes:
+    """Returns what a function found in a tile as a JSON list of GeoJSON Features.
+
+    The arguments, and what is raised, are those of `features_of` and `encoded`.
+    """
+    return encoded(features_of(result, tile, properties))
+
+
+def encoded(features: Sequence[Mapping[str, Any]]) -> bytes:
+    """Returns Features as a JSON list.
+
+    Numpy's numbers and arrays become JSON's, dates and times ISO 8601's.
+
+    Raises:
+        OutputError: JSON can't hold them.
+    """
     try:
         return json.dumps(features, default=_simple, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError):

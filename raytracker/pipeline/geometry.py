@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely.geometry import mapping
+from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
 from ..errors import OutputError
 from ..imagery import Placed, Tile
-from ..imagery.info import nearest, to_pixels, unwrapped_lonlat, world_of
+from ..imagery.info import from_lonlat, nearest, to_pixels, unwrapped_lonlat, world_of
 from ..imagery.sphere import on_sphere
 
 # What makes it something else (RFC 7946, 7.1), and what would be wrong once it is cut.
@@ -64,6 +64,24 @@ class Checker:
         else:
             placed = self._surroundings.placed(there)
         return geometry if placed == there else {**geometry, **mapping(placed)}
+
+
+def in_pixels(geometry: Mapping[str, Any], tile: Tile) -> BaseGeometry:
+    """Returns a geometry that was found in a tile, and checked, in the image's pixels.
+
+    Returns:
+        A geometry of (column, row), fractions included.
+    """
+    if isinstance(geometry, Placed) and geometry.is_of(tile):
+        return geometry.in_pixels
+    there = shape(geometry)
+    if tile.image.crs is None:
+        return there
+
+    def pixels(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack(from_lonlat(tile.image, points[:, 0], points[:, 1]))
+
+    return shapely.transform(there, pixels)
 
 
 class _Surroundings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
@@ -50,6 +51,9 @@ class Place(Protocol):
 
     def remove(self, name: str) -> None:
         """Removes one file, if that may be."""
+
+    def clear(self, folder: str) -> None:
+        """Removes all files in a folder, which need not be there."""
 
 
 def place(url: str) -> Place:
@@ -148,6 +152,16 @@ class Folder(Place):
             self._check(name)
             Path(self.url, name).unlink()
 
+    def clear(self, folder: str) -> None:
+        """As in `Place`."""
+        self._check(folder)
+        path = Path(self.url, folder)
+        try:
+            if path.exists():
+                shutil.rmtree(path)
+        except OSError as err:
+            raise OutputError(f"{path} cannot be removed: {err}") from err
+
     def _check(self, name: str) -> None:
         """Does nothing where no link leads out of the folder, which itself may be one.
 
@@ -222,12 +236,16 @@ class Bucket(Place):
 
     def names(self, folder: str) -> Sequence[str]:
         """As in `Place`."""
-        prefix = f"{self._prefix}{folder}/"
+        prefix = f"{self._prefix}{folder}/" if folder else self._prefix
         with self._told("listed", folder):
-            pages = self._client.get_paginator("list_objects_v2")
-            found = pages.paginate(Bucket=self._bucket, Prefix=prefix)
-            keys = [entry["Key"] for page in found for entry in page.get("Contents", ())]
+            keys = [key for page in self._pages(prefix) for key in page]
         return [key[len(prefix) :] for key in keys if key[len(prefix)] != "."]
+
+    def _pages(self, prefix: str) -> Iterator[list[str]]:
+        pages = self._client.get_paginator("list_objects_v2")
+        # Of a folder above, what is below is not wanted: it may be a million tiles.
+        for page in pages.paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/"):
+            yield [entry["Key"] for entry in page.get("Contents", ())]
 
     def move(self, name: str, target: str) -> None:
         """As in `Place`: a copy, and then the old one is deleted."""
@@ -242,6 +260,13 @@ class Bucket(Place):
         """As in `Place`."""
         with suppress(BotoCoreError, ClientError):  # the right to write may be all there is
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
+
+    def clear(self, folder: str) -> None:
+        """As in `Place`."""
+        with self._told("removed", folder):
+            for keys in self._pages(f"{self._prefix}{folder}/"):
+                for key in keys:
+                    self._client.delete_object(Bucket=self._bucket, Key=key)
 
     @contextmanager
     def _told(self, what: str, name: str) -> Iterator[None]:

@@ -16,6 +16,7 @@ from ..imagery.allowed import Allowed, check_is_in_s3
 from ..job_table import JobItem, JobTable, check_image_id, ledger_of
 from ..run import IfExists, patiently
 from ..secrets import CURE, secret_in, without_secret
+from .assembly.asked import NOTHING_SAID, USUAL, Assembly
 from .delivery import feature_properties, requested_output, sinks_of
 from .noted import Difference, arguments_of, differences, known_of, name_of, noted_in
 from .store import ResultStore
@@ -62,6 +63,7 @@ class Plan:
         grid: How it is cut.
         notes: What a later resume must agree with, JSON-able; the item keeps it.
         store: Where results go; None: nowhere.
+        assembly: How they are assembled there.
         properties: What each Feature's properties are updated with.
         is_begun: Whether a run has begun it, which is gone on with.
     """
@@ -70,6 +72,7 @@ class Plan:
     grid: Grid
     notes: Mapping[str, Any]
     store: ResultStore | None
+    assembly: Assembly
     properties: Mapping[str, Any]
     is_begun: bool
 
@@ -78,6 +81,7 @@ def plan_image(
     image: str | os.PathLike[str] | ImageRequest,
     function: Any,
     cut: Cut,
+    assembly: Assembly = NOTHING_SAID,
     *,
     table: JobTable,
     image_id: str | None = None,
@@ -97,6 +101,7 @@ def plan_image(
         image: As for `process_image`; for a resume also its image_id.
         function: As for `process_image`; its name is noted, and what a model is made with, hashed.
         cut: As far as it is given.
+        assembly: Likewise.
         table: The job table.
         image_id: As for `process_image`.
         image_read_role: As for `process_image`.
@@ -109,7 +114,8 @@ def plan_image(
 
     Raises:
         InvalidImage, InvalidGrid, InvalidImageId: As `process_image`.
-        OutputError: It is none, or not that which the run began with.
+        OutputError: It is none, or not that which the run began with; or how it is to be assembled
+            is not said rightly.
         ResumeMismatch: Something else is not what the run began with.
         TableError, TableUnavailable: The table does not tell of a run before.
     """
@@ -117,6 +123,7 @@ def plan_image(
     request = image if isinstance(image, ImageRequest) else None
     if isinstance(image, ImageRequest):
         job, cut = JobItem.from_image_request(image), _requested(cut, image)
+        assembly = assembly.requested(image.get_feature_distillation_option())
         image_id = image.image_id if image_id is None else image_id
         image_read_role = image_read_role or image.image_read_role
         image = image.image_url
@@ -132,23 +139,26 @@ def plan_image(
         check_is_in_s3(os.fspath(image), allowed)
     info = _described(image, image_read_role or None, allowed, table, if_exists == "resume")
     begun_with = noted_in(before)
-    grid = cut.applied(info, begun_with)
+    grid, assembly = cut.applied(info, begun_with), assembly.applied(begun_with)
     store, requested = _store(output, before, request)
-    notes = _notes(grid, function, work)
+    notes = _notes(grid, assembly, function, work)
     if before is not None and begun_with:
-        _check_agrees(before, differences(begun_with, notes, any_function=take_over))
+        usual = USUAL._asdict()
+        found = differences(usual | begun_with, usual | notes, any_function=take_over)
+        _check_agrees(before, found)
         notes = begun_with
     job = _filled(job, info.url if image_id is None else image_id, info, grid)
     if store is not None:
-        job = replace(job, outputs=json.dumps([*requested, store.sink]))
+        option, outputs = assembly.distillation, json.dumps([*requested, store.sink])
+        job = replace(job, feature_distillation_option=option, outputs=outputs)
     properties = feature_properties(job if before is None else before)
-    return Plan(job, grid, notes, store, properties, before is not None)
+    return Plan(job, grid, notes, store, assembly, properties, before is not None)
 
 
-def _notes(grid: Grid, function: Any, work: Work | None) -> dict[str, Any]:
+def _notes(grid: Grid, assembly: Assembly, function: Any, work: Work | None) -> dict[str, Any]:
     given = function.work if isinstance(function, Workers) else work or Work()
     who = {"function": name_of(function), "arguments": arguments_of(given)}
-    return {**grid.to_dict(), **known_of(grid.info), **who}
+    return {**grid.to_dict(), **known_of(grid.info), **assembly.to_dict(), **who}
 
 
 def _check_agrees(before: JobItem, found: Sequence[Difference]) -> None:

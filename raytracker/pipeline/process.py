@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Literal, cast
 
 from ..errors import InvalidFunction
 from ..image_request import ImageRequest
-from ..imagery import Edges, Grid, Size, order
+from ..imagery import Edges, Size, order
 from ..job_table import KEEP_SECONDS, JobItem, JobTable
-from ..ledger import RETURNED, SUCCESS
 from ..mapping import Results, TimeLimit
 from ..progress import Progress
 from ..ray_runtime import check_connected
 from ..run import IfExists, job_table
 from ..tracker import ImageTracker
-from .delivery import merge, tell
+from .assembly.asked import Assembly, Blend, Format, Merge
+from .assembly.source import Source
+from .delivery import END_SECONDS, clear, deliver, tell
 from .plan import Cut, plan_image
 from .work import Work
 from .worker import Worker
 from .workers import Workers, workers_of
 
 PROGRESS_SECONDS = 0.2
-END_SECONDS = 86_400.0  # as long the table may be away at the end
 QUIET_SECONDS = 5.0
 
 
@@ -48,6 +49,17 @@ def process_image(
     batch_size: int | None = None,
     image_read_role: str | None = None,
     output: str | os.PathLike[str] | None = None,
+    merge: Merge | None = None,
+    merge_score: str | None = None,
+    merge_iou: float | None = None,
+    merge_by: Sequence[str] | None = None,
+    formats: Sequence[Format] | None = None,
+    blend: Blend | None = None,
+    stride: int | None = None,
+    nodata: float | None = None,
+    colormap: Mapping[int, Sequence[int]] | None = None,
+    band_names: Sequence[str] | None = None,
+    keep_tiles: bool = False,
     if_exists: IfExists = "error",
     redrive: bool = False,
     take_over: bool = False,
@@ -73,9 +85,10 @@ def process_image(
             output), and must be given no other.
         function: Called as `function(pixels, tile)` with an array of (bands, rows, columns) and
             the `Tile` that says where it lies. It returns GeoJSON Features (`tile.feature` makes
-            them), a FeatureCollection, or None. Ray must be able to pickle it. Or a model: a class,
-            made once in each worker, whose objects are called likewise; or `Workers` of one, which
-            stay from image to image.
+            them), a FeatureCollection, an array of (rows, columns) or (bands, rows, columns),
+            several by name, {"features": ..., "mask": array}, or None. Ray must be able to pickle
+            it. Or a model: a class, made once in each worker, whose objects are called likewise; or
+            `Workers` of one, which stay from image to image.
         table: The job table, or its name.
         image_id: The key in the table; None: the URL, or the absolute path of a local file.
         tile_size: In pixels, one number or (width, height); None: 512.
@@ -97,11 +110,28 @@ def process_image(
             a list with a result for each. None: with one, as above.
         image_read_role: The ARN of a role to assume for reading the image from S3.
         output: A folder that every node sees, or `s3://bucket/prefix`: takes `results.geojson`,
-            the Features of all tiles that succeeded, `job.json`, the job item, and a folder with
-            each tile's Features, which a resume needs. Take another one for each image; what a run
-            before left there is moved into a folder `before-TIME` when another one begins. None:
-            the folder JOB_ID in the S3 output of a request, and JOB_ID.geojson beside it, if it
-            names one; else what the function returns is dropped.
+            the Features of all tiles that succeeded, `result.tif`, of their arrays, `job.json`, the
+            job item, and, as long as a resume needs it, a folder with what was found in each tile.
+            Take another one for each image; what a run before left there is moved into a folder
+            `before-TIME` when another one begins. None: the folder JOB_ID in the S3 output of a
+            request, and JOB_ID.geojson beside it, if it names one; else what the function returns
+            is dropped.
+        merge: What becomes of Features that were found twice, or cut in two, as tiles overlap or
+            touch; see `assembly.asked.Assembly` for this and the nine below. None: what a request
+            says, else "none".
+        merge_score: The property that has a Feature's score.
+        merge_iou: Boxes of a greater intersection over union are of one thing; None: 0.5.
+        merge_by: Properties that are equal in what may be merged.
+        formats: ["geojson"], as None, ["parquet"] or both.
+        blend: Of what a raster's pixels are where tiles overlap: "crop", as None, or "mean".
+        stride: How many pixels of the image, across and down, are one of the arrays that the
+            function returns; None: 1.
+        nodata: The value of a raster's pixels without a result; None: NaN, or for integers the
+            greatest there is.
+        colormap: The colours of a raster's values, such as {1: (0, 0, 255)}.
+        band_names: The names of a raster's bands.
+        keep_tiles: Whether the results of the tiles stay beside the files that are made of them;
+            those of an image that is not a SUCCESS do in any case, as a redrive needs them.
         if_exists: What to do when the image is in the table: "error" refuses, "resume" runs the
             tiles that are still pending, "restart" begins again.
         redrive: Whether a resume also runs the tiles that failed; a success replaces the error.
@@ -149,10 +179,23 @@ def process_image(
     check_connected()
     table = job_table(table)
     cut = Cut(tile_size, tile_overlap, region_size, roi, roi_crs, edges, bands, skip_empty)
+    assembly = Assembly(
+        merge,
+        merge_score,
+        merge_iou,
+        merge_by,
+        formats=formats,
+        blend=blend,
+        stride=stride,
+        nodata=nodata,
+        colormap=colormap,
+        band_names=band_names,
+    )
     planned = plan_image(
         image,
         function,
         cut,
+        assembly,
         table=table,
         image_id=image_id,
         image_read_role=image_read_role,
@@ -186,7 +229,8 @@ def process_image(
             if workers is not None and workers is not function:
                 stack.enter_context(workers)
             limit = TimeLimit(work.timeout)
-            worker = Worker(grid, limit, store, batch_size, planned.properties)
+            kept = None if store is None else planned.assembly
+            worker = Worker(grid, limit, store, batch_size, kept, planned.properties)
             results = tracker.map_chunks(
                 worker if workers else partial(worker, cast("Callable[..., Any]", function)),
                 workers=None if workers is None else workers.pool,
@@ -201,9 +245,13 @@ def process_image(
             _consume(results, tracker, on_progress)
         job = tracker.wait()
         if store is not None:
-            merge(store, job, grid.info, _succeeded(tracker, grid))
+            source = Source(store, grid, tracker.tile_outcomes())
+            told = on_progress and partial(_tell_assembly, tracker, on_progress)
+            deliver(source, planned.assembly, job, table, work.runtime_env, told)
             job = tracker.end(timeout=END_SECONDS)
             tell(store, job)
+            if not keep_tiles:
+                clear(store, job)
         if on_progress is not None:
             on_progress(tracker.progress())
     return job
@@ -225,10 +273,7 @@ def _consume(
                 next_time = time.monotonic() + PROGRESS_SECONDS
 
 
-def _succeeded(tracker: ImageTracker, grid: Grid) -> Iterator[tuple[int, int]]:
-    """Yields (region, tile) of the tiles that succeeded, in order."""
-    outcomes = iter(tracker.tile_outcomes())
-    for region, tiles in enumerate(grid.tiles_per_region):
-        for tile in range(tiles):
-            if next(outcomes) in SUCCESS + RETURNED:
-                yield region, tile
+def _tell_assembly(
+    tracker: ImageTracker, on_progress: Callable[[Progress], object], done: int, steps: int
+) -> None:
+    on_progress(replace(tracker.progress(), assembling=(done, steps)))

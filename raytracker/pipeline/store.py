@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import IO, Any
 
 import ray
 from ray.exceptions import NodeDiedError, RayError
@@ -18,21 +17,38 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ..errors import OutputError
 from ..ray_runtime import cluster
 from . import objects
-from .objects import DAMAGE, ChunkObject, Key, Line, Lines, packed, unpacked
+from .arrays import RASTER
+from .objects import DAMAGE, Chunk, ChunkObject, Key, TileResult, packed, unpacked
 from .places import Bucket, Folder, place
 
 RESULTS = "results.geojson"
+PARQUET = "results.parquet"
+RASTER_FILE = "result.tif"
 JOB = "job.json"
 MAP = "map.png"
+FILES, OF = "files", "of"  # of a sink: what was assembled, and a digest of what it was made of
 NODE_SECONDS = 60.0
+OBJECT_BYTES = 64_000_000  # not packed; more is several objects
+
+
+def raster_file(name: str) -> str:
+    """Returns the name of the file of a raster: result.tif, of the only one, or result-NAME.tif."""
+    return RASTER_FILE if name == RASTER else f"result-{name}.tif"
+
+
+def kind_of(name: str) -> str | None:
+    """Returns what is in a file of results: "results", "parquet", or the name of a raster."""
+    known = {RESULTS: "results", PARQUET: "parquet", RASTER_FILE: RASTER}
+    raster = re.fullmatch(r"result-([A-Za-z0-9_.-]+)\.tif", name)
+    return known.get(name) or (raster and raster[1])
 
 
 class ResultStore:
     """A place for the results of one image; pickles as its settings.
 
-    Everything is written whole or not at all. The results of a chunk of tiles are one object,
-    packed by gzip: a line of JSON for each tile, `[region, tile, [feature, ...]]`. Its name says
-    where it begins and how many tiles it has, and ends with a hash of which.
+    Everything is written whole or not at all. The results of a chunk of tiles are one object, see
+    `objects`. Its name says in which part of the grid its tiles lie and how many it has, and ends
+    with a hash of which.
 
     Args:
         url: A folder that every node sees, or `s3://bucket/prefix`.
@@ -68,7 +84,8 @@ class ResultStore:
             store = cls(url, tiles)
         except OutputError:
             return None
-        return store if store.sink == sink else None
+        ours = {name: value for name, value in sink.items() if name not in (FILES, OF)}
+        return store if store.sink == ours else None
 
     def set_aside(self) -> None:
         """Moves what an earlier run left into a folder of its own: another run begins.
@@ -77,8 +94,9 @@ class ResultStore:
             OutputError: It cannot be moved.
         """
         folder = time.strftime("before-%Y%m%dT%H%M%SZ", time.gmtime())
-        for name in (RESULTS, JOB, MAP):
-            self._place.move(name, f"{folder}/{name}")
+        for name in self._place.names(""):
+            if name in (JOB, MAP) or kind_of(name) is not None:
+                self._place.move(name, f"{folder}/{name}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ResultStore, (self.url, self._tiles)
@@ -104,24 +122,88 @@ class ResultStore:
         """
         return self._place.read(name)
 
-    def write_chunk(self, results: Mapping[Key, bytes]) -> None:
-        """Writes what was found in some tiles, as one object.
-
-        Args:
-            results: By (region, tile): what `features.encode_features` made of it.
+    def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """Writes one file, that the block fills; where it raises, nothing is there.
 
         Raises:
-            OutputError: It cannot be written, or is larger than what is read.
+            OutputError: It cannot be written.
         """
-        if not results:
-            return
+        return self._place.writing(name)
+
+    def write_chunk(self, results: Mapping[Key, TileResult]) -> None:
+        """Writes what was found in some tiles: as one object, if that does not get too large.
+
+        Args:
+            results: By (region, tile).
+
+        Raises:
+            OutputError: It cannot be written, or that of a tile is larger than what is read.
+        """
+        group: dict[Key, TileResult] = {}
+        size = 0
+        for key, result in results.items():
+            if group and size + result.size > OBJECT_BYTES:
+                self._write_object(group)
+                group, size = {}, 0
+            group[key] = result
+            size += result.size
+        if group:
+            self._write_object(group)
+
+    def _write_object(self, results: Mapping[Key, TileResult]) -> None:
         try:
             name, data = packed(results)
         except ValueError as err:
             raise OutputError(f"a chunk of {self.url} is not written: {err}") from err
         self.write(f"{self._tiles}/{name}", data)
 
+    def read_chunk(self, name: str) -> Chunk:
+        """Returns what is in a chunk's object.
+
+        Raises:
+            OutputError: It cannot be read, or is none of ours.
+        """
+        data = self._place.read(f"{self._tiles}/{name}", objects.MAX_OBJECT_BYTES + 1)
+        with self.damage_told(name):
+            return unpacked(name, data)
+
+    @contextmanager
+    def damage_told(self, name: str) -> Iterator[None]:
+        """Tells of what is raised in the block as of a chunk's object that is damaged.
+
+        Raises:
+            OutputError: It is.
+        """
+        try:
+            yield
+        except DAMAGE as err:
+            raise OutputError(f"{self.url}/{self._tiles}/{name} is damaged: {err}") from err
+
     # --- from the driver ---
+
+    def chunks(self) -> list[ChunkObject]:
+        """Returns the chunks' objects that are there, as a listing tells them.
+
+        Raises:
+            OutputError: They cannot be listed.
+        """
+        return sorted(filter(None, map(ChunkObject.of, self._place.names(self._tiles))))
+
+    def has(self, name: str) -> bool:
+        """Whether one file is there, and can be read."""
+        try:
+            self._place.read(name, 1)
+        except OutputError:
+            return False
+        return True
+
+    def remove_chunks(self) -> None:
+        """Removes all chunks' objects.
+
+        Raises:
+            OutputError: One is there and cannot be removed.
+        """
+        self._place.clear(self._tiles)
 
     def check_shared(self) -> None:
         """Makes the place ready, and finds out whether every node of the cluster can use it.
@@ -170,40 +252,6 @@ class ResultStore:
                     "s3://bucket/prefix"
                 )
 
-    def merge(self, tiles: Iterable[Key], coordinates: str | None = None) -> int:
-        """Merges the tiles' results into `results.geojson`, in the order of the tiles.
-
-        Of a tile that is in several objects, as when a chunk was run twice, the one with the
-        fewest tiles counts, and of those the one of the least name: so the result is the same,
-        whatever befell the run. It holds some chunks in memory, up to so many bytes of them, and
-        no Feature that it does not write.
-
-        Args:
-            tiles: (region, tile) of those that succeeded, in order.
-            coordinates: What the Features' coordinates are, if they are no longitudes and
-                latitudes; written beside them.
-
-        Returns:
-            How many Features there are.
-
-        Raises:
-            OutputError: A tile's result is not there, or an object is none of ours, or the merged
-                one cannot be written.
-        """
-        count = 0
-        # RFC 7946 knows longitude and latitude only, and no member `coordinates` here.
-        told = {"raytracker:coordinates": coordinates} if coordinates else {}
-        head = {"type": "FeatureCollection", **told}
-        with self._place.writing(RESULTS) as file:
-            file.write(f'{json.dumps(head)[:-1]}, "features": ['.encode())
-            for features in self._found(tiles):
-                for feature in features:
-                    file.write(b",\n" if count else b"\n")
-                    file.write(feature.encode())
-                    count += 1
-            file.write(b"\n]}\n")
-        return count
-
     def copy(self, name: str, bucket: str, key: str) -> None:
         """Copies one file, of an output on S3, to elsewhere on S3.
 
@@ -212,42 +260,6 @@ class ResultStore:
         """
         if isinstance(self._place, Bucket):
             self._place.copy(name, bucket, key)
-
-    def _found(self, tiles: Iterable[Key]) -> Iterator[Iterator[str]]:
-        """Yields the Features of each tile, as JSON."""
-        # A chunk begins with its least tile: those that begin later have nothing to say of it.
-        ahead = sorted(filter(None, map(ChunkObject.of, self._place.names(self._tiles))))[::-1]
-        lines = Lines(self._read_chunk)
-        known: dict[Key, tuple[int, str]] = {}
-        for key in tiles:
-            while ahead and ahead[-1].first <= key:
-                _, count, name = ahead.pop()
-                for there in lines.of(name):
-                    if there >= key:
-                        known[there] = min((count, name), known.get(there, (count, name)))
-            if key not in known:
-                raise OutputError(
-                    f"{self.url}/{self._tiles} has no result of region {key[0]}, tile {key[1]}, "
-                    "which succeeded: it was removed, or the output is another one"
-                )
-            _, name = known.pop(key)
-            yield self._features(name, lines.take(name, key))
-
-    def _read_chunk(self, name: str) -> dict[Key, Line]:
-        data = self._place.read(f"{self._tiles}/{name}", objects.MAX_OBJECT_BYTES + 1)
-        with self._damage_told(name):
-            return unpacked(name, data)
-
-    def _features(self, name: str, line: Line) -> Iterator[str]:
-        with self._damage_told(name):
-            yield from line.features()
-
-    @contextmanager
-    def _damage_told(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except DAMAGE as err:
-            raise OutputError(f"{self.url}/{self._tiles}/{name} is damaged: {err}") from err
 
 
 def _see(store: ResultStore, token: str) -> str | None:

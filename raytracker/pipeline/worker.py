@@ -18,7 +18,11 @@ from ..errors import InvalidFunction, InvalidImage
 from ..imagery import Grid, Tile, check_unchanged, kept_open, plain_environment, read
 from ..ledger import reason_of
 from ..mapping import ProcessSpoiled, TimeLimit, Worked
-from .features import encode_features
+from .arrays import split
+from .assembly.asked import USUAL, Assembly
+from .assembly.features import located
+from .features import encoded, features_of
+from .objects import TileResult
 from .spoiled import is_spoiled
 from .store import ResultStore
 
@@ -37,6 +41,7 @@ class Worker:
         limit: How long a tile may take.
         store: Where results are put; None: nowhere.
         batch_size: How many tiles a call is given, at most; None: one, not as a batch.
+        assembly: How they will be assembled; None: they are not kept.
         properties: What each Feature's properties are updated with.
     """
 
@@ -44,6 +49,7 @@ class Worker:
     limit: TimeLimit
     store: ResultStore | None
     batch_size: int | None = None
+    assembly: Assembly | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, function: Callable[..., Any], keys: Sequence[Key]) -> Worked:
@@ -59,7 +65,7 @@ class Worker:
             Exception: It failed as a whole: the image cannot be read, or the output not written.
         """
         call = Call(function, self.limit, is_batch=self.batch_size is not None)
-        outcomes = Outcomes(keep=self.store is not None, properties=self.properties)
+        outcomes = Outcomes(self.assembly, self.properties)
         with plain_environment():  # what the function does with rasterio takes less time
             for entries in self._batches(read_ahead(self.grid, keys), outcomes):
                 for entry, result in zip(entries, call.results(entries), strict=True):
@@ -86,18 +92,18 @@ class Outcomes:
     """What became of the tiles of a chunk.
 
     Args:
-        keep: Whether results are wanted; they are checked in any case.
+        assembly: How results will be assembled; None: they are checked, and not kept.
         properties: What each Feature's properties are updated with.
 
     Attributes:
         reasons: Why tiles failed, by (region, tile).
-        results: What was found in the others, as `features.encode_features` makes it.
+        results: What was found in the others.
     """
 
-    def __init__(self, *, keep: bool, properties: Mapping[str, Any]) -> None:
+    def __init__(self, assembly: Assembly | None, properties: Mapping[str, Any]) -> None:
         self.reasons: dict[Key, str] = {}
-        self.results: dict[Key, bytes] = {}
-        self._keep = keep
+        self.results: dict[Key, TileResult] = {}
+        self._assembly = assembly
         self._properties = properties
 
     def add(self, tile: Tile, result: Any) -> None:
@@ -106,12 +112,19 @@ class Outcomes:
         try:
             if isinstance(result, Exception):
                 raise result
-            if result is not None or self._keep:
-                encoded = encode_features(result, tile, self._properties)
-                if self._keep:
-                    self.results[key] = encoded
+            if result is not None or self._assembly is not None:
+                kept = self._checked(tile, result)
+                if self._assembly is not None:
+                    self.results[key] = kept
         except Exception as err:  # whatever it is, it is this tile's
             self.reasons[key] = reason_of(err)
+
+    def _checked(self, tile: Tile, result: Any) -> TileResult:
+        assembly = self._assembly or USUAL
+        found, arrays = split(result, tile, assembly.stride or 1)
+        features = features_of(found, tile, self._properties)
+        pixels = located(features, tile, assembly) if self._assembly is not None else None
+        return TileResult((tile.row, tile.column), encoded(features), pixels, arrays)
 
 
 class Call:

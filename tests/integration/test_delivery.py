@@ -27,37 +27,32 @@ def _never(*_: Any) -> None:
 _never.__name__ = "outline"  # a resume compares names
 
 
-def test_a_full_disk_at_the_merge(
-    run: Callable[..., JobItem],
-    job_table: JobTable,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def _in_the_way(pixels: Any, tile: Tile) -> Any:
+    (Path(os.environ["OUT"]) / "results.geojson").mkdir(exist_ok=True)
+    return outline(pixels, tile)
+
+
+def test_a_file_that_cannot_be_written_at_the_end(
+    run: Callable[..., JobItem], job_table: JobTable, tmp_path: Path
 ) -> None:
-    """The job is done, and that is said; a resume with room on the disk only merges."""
-    replace = Path.replace
-
-    def full(path: Path, target: Path) -> Path:
-        if target.name == "results.geojson":
-            raise OSError(28, "No space left on device")
-        return replace(path, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", full)  # in this process: tiles are written by others
-        told = r"is done and counted \(4 of 4 .*No space left on device: make room.*--resume"
-        with pytest.raises(NotMerged, match=told):
-            run(outline)
+    """The job is done, and that is said; a resume, once that is mended, runs no tile."""
+    out = tmp_path / "out"
+    work = Work(runtime_env={"env_vars": {"OUT": str(out)}})
+    told = r"is done and counted \(4 of 4 .*cannot be written.*or mend what else.*--resume"
+    with pytest.raises(NotMerged, match=told):
+        run(_in_the_way, work=work)
     item = job_table.get_image_request(str(BAHAMAS))
     assert (item.status, item.region_success, item.end_time) == ("IN_PROGRESS", 4, None)
-    assert not (tmp_path / "out" / "results.geojson").exists()
-    assert run(_never, if_exists="resume").status == "SUCCESS"
+    (out / "results.geojson").rmdir()
+    assert run(_never, if_exists="resume", take_over=True).status == "SUCCESS"
     assert len(results(tmp_path)["features"]) == 12
-    assert (tmp_path / "out" / "job.json").exists()
+    assert (out / "job.json").exists()
 
 
 def test_a_request_says_where_its_results_go(
     run: Callable[..., JobItem], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As OSML names them, beside ours; its properties are in each Feature; no NMS is claimed."""
+    """As OSML names them, beside ours; its properties are in each Feature; NMS is applied."""
     request = ImageRequest.from_external_message(
         {
             "jobId": "jobs/job-7",
@@ -88,7 +83,8 @@ def test_a_request_says_where_its_results_go(
 
         job = run(outline, request, tile_size=None, output=None, work=work)
         assert job.status == "SUCCESS"
-        assert job.feature_distillation_option is None
+        option = {"algorithm_type": "NMS", "iou_threshold": 0.75}
+        assert json.loads(job.feature_distillation_option or "") == option
         *theirs, ours = json.loads(job.outputs or "")
         assert theirs == request.outputs
         assert ours.items() >= {"type": "S3", "prefix": "some/prefix/job-7"}.items()

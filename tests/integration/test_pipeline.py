@@ -72,8 +72,9 @@ def test_an_image_becomes_a_job_item_and_results(
     assert job.model_name == "outline"
     assert uuid.UUID(job.job_id)
     [sink] = json.loads(job.outputs or "")
-    assert (tmp_path / "out" / sink.pop("tiles")).is_dir()
-    assert sink == {"type": "Folder", "path": str(tmp_path / "out")}
+    assert not (tmp_path / "out" / sink.pop("tiles")).exists()
+    assert sink.pop("of")
+    assert sink == {"type": "Folder", "path": str(tmp_path / "out"), "files": ["results.geojson"]}
     assert job_table.get_image_request(job.image_id).to_dict() == job.to_dict()
     assert json.loads((tmp_path / "out" / "job.json").read_text()) == job.to_dict()
 
@@ -258,7 +259,7 @@ def test_images_with_the_same_output_keep_their_tiles_apart(
     run: Callable[..., JobItem], tmp_path: Path
 ) -> None:
     """So do cuts of one image: what is merged is of this image and these tiles."""
-    run(outline)
+    run(outline, keep_tiles=True)
     first = results(tmp_path)
     run(outline, LANDSAT, tile_size=1000, region_size=1000)
     run(outline, image_id="other cut", tile_size=400, region_size=400)

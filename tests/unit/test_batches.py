@@ -15,7 +15,9 @@ from raytracker import Work
 from raytracker.errors import InvalidFunction, InvalidImage
 from raytracker.imagery import ImageInfo, Tile, describe, plan, read
 from raytracker.mapping import ProcessSpoiled, TimeLimit
+from raytracker.pipeline.assembly.asked import USUAL
 from raytracker.pipeline.features import encode_features
+from raytracker.pipeline.objects import TileResult
 from raytracker.pipeline.worker import Call, Entry, Worker
 from tests.support.grids import image, tiles
 from tests.support.images import make_image
@@ -191,8 +193,8 @@ def info(tmp_path_factory: pytest.TempPathFactory) -> ImageInfo:
 class Kept:
     """Takes what a chunk gives, in place of a store."""
 
-    def write_chunk(self, results: dict[tuple[int, int], bytes]) -> None:
-        self.results = results
+    def write_chunk(self, results: dict[tuple[int, int], TileResult]) -> None:
+        self.results = {key: result.features for key, result in results.items()}
 
 
 def found_in(pixels: Any, tile: Tile) -> Any:
@@ -229,7 +231,7 @@ def test_every_tile_of_a_chunk_has_its_own(
         return map(found_in, pixels, its)
 
     kept: Any = Kept()
-    worked = Worker(grid, NO_LIMIT, kept, batch_size)(find, keys)
+    worked = Worker(grid, NO_LIMIT, kept, batch_size, USUAL)(find, keys)
     assert worked.reasons == {key: f"LookupError: {key}" for key in failing}
     assert kept.results == {
         key: encode_features(found_in(read(tile), tile))
@@ -262,7 +264,7 @@ def test_a_tile_that_is_not_read_or_not_kept_is_an_error(
         return ["no feature" if tile.column == 3 else None for tile in its]
 
     kept: Any = Kept()
-    worked = Worker(grid, NO_LIMIT, kept, 4)(find, keys)
+    worked = Worker(grid, NO_LIMIT, kept, 4, USUAL)(find, keys)
     assert batches == [[0, 2, 3, 4], [5]]
     assert list(worked.reasons) == [keys[1], keys[3]]
     assert worked.reasons[keys[1]] == "InvalidImage: a block is damaged"

@@ -11,13 +11,12 @@ import typer
 from raytracker import ImageRequest, JobItem
 from raytracker.cli.told import told
 from raytracker.errors import NotMerged, OutputError
-from raytracker.imagery import ImageInfo
 from raytracker.pipeline import ResultStore
-from raytracker.pipeline.delivery import feature_properties, merge, requested_output, tell
+from raytracker.pipeline.assembly.features import write_geojson
+from raytracker.pipeline.delivery import feature_properties, requested_output, tell
 from raytracker.pipeline.features import encode_features
+from tests.support.assembled import assembled, grid_of, results_of, source_of
 from tests.support.results import FEATURE
-
-INFO = ImageInfo("/image.tif", 9, 9, 1, "uint8", crs="EPSG:4326")
 
 
 def asked(*outputs: dict[str, Any], job_id: str = "job") -> ImageRequest:
@@ -57,17 +56,12 @@ def test_the_properties_of_a_request() -> None:
         assert feature_properties(JobItem(image_id="i", feature_properties=text)) == {}
 
 
-def test_what_cannot_be_delivered(store: ResultStore) -> None:
-    """The job is done; what to do is said, and it is not bad usage."""
-    job = JobItem(image_id="scene", region_count=1, region_success=1)
-    with pytest.raises(NotMerged, match="'scene' is done and counted .*no result of region 0"):
-        merge(store, job, INFO, [(0, 0)])
-    with pytest.raises(typer.Exit) as ended, told():
-        raise NotMerged("done")
-    assert ended.value.exit_code == 1
-    with pytest.raises(typer.Exit) as ended, told():
-        raise OutputError("nowhere")
-    assert ended.value.exit_code == 2
+def test_what_cannot_be_delivered() -> None:
+    """It is not bad usage."""
+    for error, status in ((NotMerged("done"), 1), (OutputError("nowhere"), 2)):
+        with pytest.raises(typer.Exit) as ended, told():
+            raise error
+        assert ended.value.exit_code == status
 
 
 @pytest.mark.usefixtures("s3_endpoint")
@@ -78,16 +72,16 @@ def test_a_full_disk_where_an_upload_is_made_ready(monkeypatch: pytest.MonkeyPat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tempfile.TemporaryFile", full)
-    with pytest.raises(NotMerged, match="results.geojson cannot be made ready in .*No space left"):
-        merge(ResultStore("s3://bucket/x"), JobItem(image_id="i"), INFO, [])
+    source = source_of(ResultStore("s3://bucket/x"), grid_of(1, 1), [])
+    with pytest.raises(OutputError, match="results.geojson cannot be made ready in .*No space"):
+        write_geojson(source, iter(()))
 
 
 @pytest.mark.parametrize("crs", [None, "EPSG:4326"])
 def test_only_pixels_are_said_to_be_some(store: ResultStore, crs: str | None) -> None:
     """Longitude and latitude are what RFC 7946 takes for granted."""
-    store.write_chunk({(0, 0): encode_features(FEATURE)})
-    info = ImageInfo("/image.tif", 9, 9, 1, "uint8", crs=crs)
-    merge(store, JobItem(image_id="i"), info, [(0, 0)])
+    store.write_chunk(results_of({(0, 0): encode_features(FEATURE)}))
+    assembled(source_of(store, grid_of(1, 1, crs), [(0, 0)]))
     tell(store, JobItem(image_id="i"))
     told = json.loads(store.read("results.geojson")).get("raytracker:coordinates")
     assert told == (None if crs else "pixels (column, row)")

@@ -21,6 +21,8 @@ from raytracker.errors import OutputError
 from raytracker.imagery import ImageInfo, Tile, describe, plan
 from raytracker.pipeline import ResultStore
 from raytracker.pipeline.features import encode_features
+from raytracker.pipeline.objects import TileResult
+from tests.support.assembled import assembled, source_of
 from tests.support.results import FEATURE
 from tests.support.scenes import BAHAMAS
 from tests.support.worlds import EASTWARD, NORTH, STRIP, UTM_1, UTM_60, WEB, WHOLE, WORLDS
@@ -299,8 +301,9 @@ def test_a_collection_is_taken_by_a_strict_reader(store: ResultStore) -> None:
         outline = [(0, 0), (tile.width, 0), (tile.width, tile.height), (0, tile.height)]
         made = {**tile.feature(outline, {"when": np.datetime64("now", "ns")}), "id": 1}
         plain = {"type": "Feature", "geometry": None, "id": 2, "bbox": [], "properties": None}
-        store.write_chunk({key: encode_features([made, plain, made["geometry"]], tile)})
-    count = store.merge(keys)
+        found = encode_features([made, plain, made["geometry"]], tile)
+        store.write_chunk({key: TileResult((tile.row, tile.column), found)})
+    count = len(assembled(source_of(store, grid, keys)))
     merged = json.loads(store.read("results.geojson"))
     assert merged.keys() == {"type", "features"}
     checked = FeatureCollection.model_validate(merged, strict=False)

@@ -13,6 +13,7 @@ import shapely
 from raytracker.errors import OutputError
 from raytracker.pipeline import ResultStore
 from raytracker.pipeline.features import encode_features
+from tests.support.assembled import assembled, grid_of, results_of, source_of
 from tests.support.results import FEATURE, POINT, names
 
 # --- what a function may return ---
@@ -78,15 +79,16 @@ def test_what_a_function_may_not_return(result: Any, told: str) -> None:
 def test_what_is_written_is_read(store: ResultStore) -> None:
     """By name, from another process too; the results of a chunk are one object."""
     store.write("job.json", b"{}")
-    chunk = {(12, 4): encode_features(None), (12, 3): encode_features([FEATURE, FEATURE])}
+    found = {(12, 4): encode_features(None), (12, 3): encode_features([FEATURE, FEATURE])}
+    chunk = results_of(found)
     store.write_chunk(chunk)
     store.write_chunk({})
     other = pickle.loads(pickle.dumps(store))
     assert other.read("job.json") == b"{}"
-    assert other.merge([(12, 3), (12, 4)], "") == 2
+    assert len(assembled(source_of(other, grid_of(13, 5), chunk))) == 2
     written = [name for name in names(store) if name.startswith("tiles/")]
     assert len(written) == 1
-    assert written == ["tiles/00012-00003-2-94fa04d518c5.jsonl.gz"]
+    assert written == ["tiles/00012-00003-1x2-2-94fa04d518c5.tiles"]
     first = store.read(written[0])
     store.write_chunk(dict(reversed(chunk.items())))
     assert names(store) == ["job.json", "results.geojson", *written]
@@ -106,9 +108,10 @@ def test_the_place_as_an_output_of_a_job_item(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
     assert store.sink == here
     another = {**here, "tiles": f"tiles-{'0f' * 16}"}
-    found = ResultStore.of_sink(another)
-    assert found is not None
-    assert found.sink == another
+    for assembled_or_not in (another, {**another, "files": ["result.tif"], "of": "0f"}):
+        found = ResultStore.of_sink(assembled_or_not)
+        assert found is not None
+        assert found.sink == another
     s3 = {"type": "S3", "bucket": "bucket", "prefix": "a/b", "tiles": another["tiles"]}
     found = ResultStore.of_sink(s3)
     assert found is not None
@@ -168,7 +171,7 @@ def test_what_is_no_output(url: str) -> None:
 def test_a_node_without_the_folder_does_not_make_it(tmp_path: Path) -> None:
     """What it wrote there would be lost: only the driver makes it."""
     with pytest.raises(OutputError, match="cannot be written"):
-        ResultStore(tmp_path / "out").write_chunk({(0, 0): b"[]"})
+        ResultStore(tmp_path / "out").write_chunk(results_of({(0, 0): b"[]"}))
     assert not (tmp_path / "out").exists()
 
 
@@ -186,8 +189,8 @@ def test_a_place_made_ready_takes_tiles(tmp_path: Path) -> None:
     store = ResultStore(tmp_path / "some" / "out")
     store.check_shared()
     assert names(store) == []
-    store.write_chunk({(0, 0): encode_features(FEATURE)})
-    assert store.merge([(0, 0)], "") == 1
+    store.write_chunk(results_of({(0, 0): encode_features(FEATURE)}))
+    assert assembled(source_of(store, grid_of(1, 1), [(0, 0)])) == [FEATURE]
 
 
 @pytest.mark.usefixtures("one_node")
@@ -203,3 +206,15 @@ def test_a_bucket_that_is_not_there() -> None:
     """Told with its name."""
     with pytest.raises(OutputError, match="s3://no-such-bucket/x/.*cannot be written"):
         ResultStore("s3://no-such-bucket/x").check_shared()
+
+
+def test_chunks_are_removed_and_nothing_else(store: ResultStore) -> None:
+    """Nor another run's; twice does no harm."""
+    store.write("results.geojson", b"{}")
+    store.write("before/00000-00000-1x1-1-000000000000.tiles", b"")
+    store.write_chunk(results_of({(0, 0): b"[]", (0, 1): b"[]"}))
+    store.remove_chunks()
+    store.remove_chunks()
+    assert names(store) == ["before/00000-00000-1x1-1-000000000000.tiles", "results.geojson"]
+    assert store.has("results.geojson")
+    assert not store.has("job.json")
