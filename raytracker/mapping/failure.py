@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import ray
 
 from ..errors import TaskFailed
-from ..ledger import reason_of
+from ..ledger import Span, reason_of
+
+_TOLD = "_raytracker_told"
 
 
 class ProcessSpoiled(Exception):
@@ -31,6 +35,29 @@ def cause_of(error: BaseException) -> BaseException:
     if isinstance(error, ray.exceptions.UnserializableException):
         return TaskFailed(str(error).strip().splitlines()[-1])  # the traceback's last line
     return error
+
+
+def carrying(error: Exception, run: object, told: Sequence[Span]) -> Exception:
+    """Returns the exception of a task with the successes that the task told before.
+
+    The driver's error of that task may settle the image when the actor which knew of them has died,
+    and the worker has not told the next one yet. With few exceptions they get lost on the way.
+
+    Args:
+        error: As it travels.
+        run: What names the run.
+        told: The successes.
+    """
+    if told:
+        with suppress(Exception):
+            vars(error)[_TOLD] = run, told
+    return error
+
+
+def carried_by(error: BaseException, run: object) -> Sequence[Span]:
+    """Returns what `carrying` gave to the exception of a task of this run."""
+    found = getattr(error, "__dict__", {}).pop(_TOLD, None)
+    return found[1] if found is not None and found[0] == run else ()
 
 
 def check_result(result: Any) -> None:

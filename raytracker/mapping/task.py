@@ -19,7 +19,7 @@ from ..ray_runtime import attempt_number, default_retries, remote_once, unwrap
 from ..reporter import reporter
 from ..run import Run
 from . import attempt
-from .failure import cause_of, check_result, portable
+from .failure import carried_by, carrying, cause_of, check_result, portable
 from .policy import Retries, TimeLimit
 from .source import Finished, Source, Verdict
 
@@ -114,11 +114,11 @@ def _attempt(how: How, function: Any, args: Sequence[Any], kwargs: Mapping[str, 
                 result = function(*args, **kwargs)
             check_result(result)
         except Exception as err:
-            tell(this.successes(), held_elsewhere=False)  # the driver does not get them
+            tell(this.successes(), held_elsewhere=False)
             if not retries.are_over(err, attempt_number()):
                 raise  # its errors are nothing: another attempt comes
             tell(this.errors(), held_elsewhere=False)
-            sent = portable(err)
+            sent = carrying(portable(err), spec.key, this.successes()[0])
             if sent is err:
                 raise
             raise sent from None  # or Ray would show the other one, too, which may fail
@@ -141,6 +141,7 @@ class Mapped(Source):
     def __init__(self, run: Run, task: Task, items: Iterable[Given]) -> None:
         super().__init__()
         self._layout = run.layout
+        self._run = run.spec.key
         self._items: Iterator[Given] = iter(items)
         self._task = task
 
@@ -159,7 +160,7 @@ class Mapped(Source):
         if isinstance(answer, BaseException):
             error = cause_of(answer)
             finished = Finished(item.key, None, error)
-            spans = [(first, ERROR * count)]
+            spans = [*carried_by(error, self._run), (first, ERROR * count)]
             return Verdict(finished, spans, {first: reason_of(error)}, of_tiles)
         its_spans, its_reasons = answer or ((), {})
         untold = Outcomes(its_spans).untold(first, RETURNED * count)

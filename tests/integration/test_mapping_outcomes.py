@@ -307,6 +307,32 @@ def test_the_driver_reports_what_a_worker_could_not_send(job_table: JobTable) ->
     assert tracker.failed() == {1: "clouds"}
 
 
+def test_the_driver_is_told_what_a_task_told_before_it_failed(job_table: JobTable) -> None:
+    """The exception brings it, whatever became of the worker and of the actor that it told."""
+    tracker = ImageTracker.start("scene", regions=[2, 2], table=job_table)
+
+    @ray.remote(max_calls=1, max_retries=0)
+    def process(tracker: ImageTracker, region: int) -> None:
+        from raytracker.reporter.sending import Parcel, Sender
+
+        Sender.dispatch = lambda *args: Parcel(received=True)  # type: ignore[method-assign]
+        tracker.report(region, tile=0)
+        raise ValueError("after one tile") if region else Unpackable("after one tile")
+
+    errors = [
+        err for *_, err in tracker.map_unordered(process, ((r, (tracker, r)) for r in (0, 1)))
+    ]
+    assert sorted(type(err).__name__ for err in errors) == ["TaskFailed", "ValueError"]
+    assert all(not vars(err) for err in errors)  # nothing of it is left for the consumer
+    tracker.wait(30)
+    assert tracker.tile_outcomes() == (SUCCESS + ERROR) * 2
+
+
+class Unpackable(Exception):
+    def __reduce__(self) -> Any:
+        raise TypeError("not to be packed")
+
+
 def test_the_driver_holds_what_the_actor_knows_until_it_is_durable(job_table: JobTable) -> None:
     """The workers have gone, and the actor dies before its flush: then the driver alone knows."""
     tracker = ImageTracker.start("scene", regions=4, table=job_table, flush_interval=60)
