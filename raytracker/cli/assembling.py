@@ -1,7 +1,9 @@
-"""The options of the command that say how an image's results are assembled."""
+"""How an image's results are assembled: the options of `run` for it, and `raytracker collect`."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Sequence
 from enum import Enum
@@ -9,7 +11,19 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Refused
+from .options import AllowDriver, AllowUrl, Refused
+from .tables import ImageId, TableName, job_of, table_name_of
+from .told import told
+
+COLLECT_EPILOG = """\
+[bold]Examples:[/bold]
+
+raytracker collect scene.tif --table ImageJobs
+
+raytracker collect scene.tif --table ImageJobs --output so-far --format parquet
+
+The item and what the tiles left stay as they are, and so does a run that goes on. Pending and \
+failed tiles are left out. RAY_ADDRESS: the Ray cluster to use; without it, a Ray of its own."""
 
 
 class Merge(str, Enum):
@@ -163,3 +177,48 @@ def colormap_of(text: str) -> dict[int, tuple[int, ...]]:
             )
         found[int(one[1])] = tuple(bytes.fromhex(one[2]))
     return found
+
+
+def collect(
+    image_id: ImageId,
+    table: TableName = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the files go: a folder that every node sees, or s3://bucket/prefix.",
+            show_default="the image's own output",
+        ),
+    ] = None,
+    formats: Formats = None,
+    allow_url: AllowUrl = False,
+    allow_driver: AllowDriver = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print the files' names as one JSON object, and only that."),
+    ] = False,
+) -> None:
+    """Assemble what there is of an image: one that runs, was cancelled, or failed."""
+    with told():
+        name = table_name_of(table)
+        image_id = job_of(image_id, name).image_id
+        from ..pipeline import collect as assemble
+        from .display import Display
+        from .run import ray_at
+
+        with Display() as display:
+            display.doing("starting Ray")
+            with ray_at(os.environ.get("RAY_ADDRESS")):
+                files = assemble(
+                    image_id,
+                    table=name,
+                    output=output,
+                    formats=[each.value for each in formats or ()] or None,
+                    on_progress=lambda done, steps: display.doing(f"assembling {done:,}/{steps:,}"),
+                    allow_url=allow_url,
+                    allow_driver=tuple(allow_driver or ()),
+                )
+        if as_json:
+            typer.echo(json.dumps({"image_id": image_id, "files": files}))
+        else:
+            typer.echo("\n".join(files))

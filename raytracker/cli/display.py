@@ -103,6 +103,9 @@ class Display:
             self._told = now
             self.say(one_line(progress.trouble))
         self.trouble, self.busy = progress.trouble, progress.busy
+        if progress.assembling is not None:
+            done, steps = progress.assembling
+            self._doing = f"assembling {done:,}/{steps:,}"
         self._progress = progress
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from .assembling import COLLECT_EPILOG, collect
 from .checks import DOCTOR_EPILOG, doctor
 from .draw import draw
 from .ended import CANCEL_EPILOG, DELETE_EPILOG, cancel, delete
@@ -17,6 +18,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("map", epilog=MAP_EPILOG)(draw)
     app.command("list", epilog=LIST_EPILOG)(list_images)
     app.command(epilog=ERRORS_EPILOG)(errors)
+    app.command(epilog=COLLECT_EPILOG)(collect)
     app.command(epilog=CANCEL_EPILOG)(cancel)
     app.command(epilog=DELETE_EPILOG)(delete)
     app.command(epilog=DOCTOR_EPILOG)(doctor)

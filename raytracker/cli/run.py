@@ -95,7 +95,7 @@ def run_image(
         before = _once_free(table, image_id, if_exists, take_over, display)
         display.say(_in_words(planned))
         display.doing("starting Ray")
-        stack.enter_context(_ray(None if embedded else os.environ.get("RAY_ADDRESS")))
+        stack.enter_context(ray_at(None if embedded else os.environ.get("RAY_ADDRESS")))
         display.doing("processing")
         process = partial(
             process_image,
@@ -166,7 +166,7 @@ def _once_free(
 
 
 @contextmanager
-def _ray(address: str | None) -> Iterator[None]:
+def ray_at(address: str | None) -> Iterator[None]:
     """A connection to a Ray cluster; without an address, to one of its own."""
     # Else Ray warns of what it will do about this variable some day.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -1,6 +1,7 @@
 """One image from the file to the ended job item, and where the results go."""
 
 from .assembly.asked import Assembly
+from .collect import collect
 from .delivery import files_of
 from .plan import Cut, Plan, plan_image
 from .process import process_image
@@ -18,6 +19,7 @@ __all__ = [
     "ResultStore",
     "Work",
     "Workers",
+    "collect",
     "files_of",
     "plan_image",
     "process_image",

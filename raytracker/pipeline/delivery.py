@@ -143,6 +143,11 @@ def feature_properties(job: JobItem) -> dict[str, Any]:
     return merged
 
 
+def store_of(job: JobItem) -> ResultStore | None:
+    """Returns where a job's results are; None: nowhere."""
+    return next(filter(None, map(ResultStore.of_sink, sinks_of(job))), None)
+
+
 def files_of(job: JobItem) -> dict[str, str]:
     """Returns the files that a job's results were assembled to, by what they are.
 

@@ -132,6 +132,8 @@ class Folder(Place):
         self._check(folder)
         try:
             return [path.name for path in Path(self.url, folder).iterdir() if path.name[0] != "."]
+        except FileNotFoundError:  # as in a bucket
+            return []
         except OSError as err:
             raise OutputError(f"{self.url}/{folder} cannot be listed: {err}") from err
 

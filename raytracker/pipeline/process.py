@@ -245,7 +245,7 @@ def process_image(
             _consume(results, tracker, on_progress)
         job = tracker.wait()
         if store is not None:
-            source = Source(store, grid, tracker.tile_outcomes())
+            source = Source(store, grid, tracker.tile_outcomes(), store)
             told = on_progress and partial(_tell_assembly, tracker, on_progress)
             deliver(source, planned.assembly, job, table, work.runtime_env, told)
             job = tracker.end(timeout=END_SECONDS)

@@ -28,7 +28,8 @@ def results_of(features: Mapping[Key, bytes]) -> dict[Key, TileResult]:
 def source_of(store: ResultStore, grid: Grid, asked: Collection[Key]) -> Source:
     """What is assembled where these tiles, and no others, are successes."""
     keys = ((r, t) for r, tiles in enumerate(grid.tiles_per_region) for t in range(tiles))
-    return Source(store, grid, b"".join(SUCCESS if key in asked else ERROR for key in keys))
+    outcomes = b"".join(SUCCESS if key in asked else ERROR for key in keys)
+    return Source(store, grid, outcomes, store)
 
 
 def assembled(source: Source) -> list[Any]:

@@ -72,7 +72,7 @@ def write_geojson(source: Source, parts: Iterator[PartFeatures]) -> None:
     is_on_ground = source.grid.info.crs is not None
     told = {} if is_on_ground else {"raytracker:coordinates": PIXEL_COORDINATES}
     head = json.dumps({"type": "FeatureCollection", **told})[:-1]
-    with source.store.writing(RESULTS) as file:
+    with source.into.writing(RESULTS) as file:
         file.write(f'{head}, "features": ['.encode())
         begun = False
         for part in parts:

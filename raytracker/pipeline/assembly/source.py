@@ -40,11 +40,13 @@ class Source:
         store: Where the tiles' results are.
         grid: How the image is cut.
         outcomes: That of each tile, in the order of their numbers.
+        into: Where files go.
     """
 
     store: ResultStore
     grid: Grid
     outcomes: bytes
+    into: ResultStore
 
     @cached_property
     def _size(self) -> tuple[int, int]:
