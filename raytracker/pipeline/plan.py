@@ -17,6 +17,7 @@ from ..job_table import JobItem, JobTable, check_image_id, ledger_of
 from ..run import IfExists, patiently
 from ..secrets import CURE, secret_in, without_secret
 from .assembly.asked import NOTHING_SAID, USUAL, Assembly
+from .assembly.mosaic import check_stride
 from .delivery import feature_properties, requested_output, sinks_of
 from .noted import Difference, arguments_of, differences, known_of, name_of, noted_in
 from .store import ResultStore
@@ -140,6 +141,7 @@ def plan_image(
     info = _described(image, image_read_role or None, allowed, table, if_exists == "resume")
     begun_with = noted_in(before)
     grid, assembly = cut.applied(info, begun_with), assembly.applied(begun_with)
+    check_stride(grid, assembly.stride or 1)
     store, requested = _store(output, before, request)
     notes = _notes(grid, assembly, function, work)
     if before is not None and begun_with:

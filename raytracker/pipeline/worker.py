@@ -21,6 +21,7 @@ from ..mapping import ProcessSpoiled, TimeLimit, Worked
 from .arrays import split
 from .assembly.asked import USUAL, Assembly
 from .assembly.features import located
+from .assembly.mosaic import check_raster
 from .features import encoded, features_of
 from .objects import TileResult
 from .spoiled import is_spoiled
@@ -122,6 +123,8 @@ class Outcomes:
     def _checked(self, tile: Tile, result: Any) -> TileResult:
         assembly = self._assembly or USUAL
         found, arrays = split(result, tile, assembly.stride or 1)
+        for name, array in arrays.items():
+            check_raster(name, array, assembly.of_raster(name))
         features = features_of(found, tile, self._properties)
         pixels = located(features, tile, assembly) if self._assembly is not None else None
         return TileResult((tile.row, tile.column), encoded(features), pixels, arrays)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from ...errors import OutputError
@@ -34,7 +35,8 @@ class Assembly(NamedTuple):
         merge_skip: Of "soft_nms": Features whose score falls below are dropped.
         formats: Of the Features: "geojson", "parquet", or both.
         blend: "crop": each pixel of a raster is from the tile whose core it is in. "mean": of all
-            tiles that have it, weighted, for scores.
+            tiles that have it, weighted, for scores. Of several rasters this, and the last three,
+            may be given by name: {"score": "mean"}.
         stride: How many of the image's pixels, across and down, are one of a raster's.
         nodata: The value of a raster's pixels without a result; None: NaN, or the greatest.
         colormap: The colours of a raster's values, as `rasterio`'s `write_colormap` takes them.
@@ -48,11 +50,23 @@ class Assembly(NamedTuple):
     merge_sigma: float | None = None
     merge_skip: float | None = None
     formats: Sequence[str] | None = None
-    blend: str | None = None
+    blend: str | Mapping[str, str] | None = None
     stride: int | None = None
-    nodata: float | None = None
-    colormap: Mapping[int, Sequence[int]] | None = None
-    band_names: Sequence[str] | None = None
+    nodata: float | Mapping[str, float] | None = None
+    colormap: Mapping[Any, Any] | None = None
+    band_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None
+
+    @property
+    def is_blended(self) -> bool:
+        """Whether a raster's pixels are of several tiles."""
+        blends = self.blend.values() if isinstance(self.blend, Mapping) else [self.blend]
+        return "mean" in blends
+
+    def of_raster(self, name: str) -> RasterAssembly:
+        """Returns what is said of the raster of a name."""
+        blend, _, nodata, colormap, names = map(partial(_of, name), self._checked()[-5:])
+        colours = colormap and {int(value): colour for value, colour in colormap.items()}
+        return RasterAssembly(blend or "crop", self.stride or 1, nodata, colours, names)
 
     def applied(self, begun_with: Mapping[str, Any]) -> Assembly:
         """Returns what is said, else what the run began with, else what is usual.
@@ -103,16 +117,38 @@ class Assembly(NamedTuple):
             _number("merge_sigma", self.merge_sigma, 0, math.inf),
             _number("merge_skip", self.merge_skip, -math.inf, math.inf),
             _formats(self.formats),
-            _one_of("blend", self.blend, BLENDS),
+            _by_name(partial(_one_of, "blend", known=BLENDS), self.blend),
             _stride(self.stride),
-            _nodata(self.nodata),
-            _colormap(self.colormap),
-            _names("band_names", self.band_names),
+            _by_name(_nodata, self.nodata),
+            _colormaps(self.colormap),
+            _by_name(partial(_names, "band_names"), self.band_names),
         )
+
+
+class RasterAssembly(NamedTuple):
+    """How a raster is assembled; the attributes are those of `Assembly`."""
+
+    blend: str
+    stride: int
+    nodata: float | None = None
+    colormap: Mapping[int, Sequence[int]] | None = None
+    band_names: Sequence[str] | None = None
 
 
 NOTHING_SAID = Assembly()
 USUAL = Assembly("none", None, 0.5, None, 0.1, 0.0001, ["geojson"], "crop", 1)
+
+
+def _of(raster: str, value: Any) -> Any:
+    """Returns what is said of a raster, where it may be said of several by name."""
+    is_by_name = isinstance(value, dict) and not all(map(str.isdecimal, value))
+    return value.get(raster) if is_by_name else value
+
+
+def _by_name(check: Callable[[Any], Any], value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return check(value)
+    return {str(name): check(of) for name, of in sorted(value.items())}
 
 
 def _one_of(name: str, value: Any, known: Sequence[str]) -> str | None:
@@ -169,6 +205,12 @@ def _stride(value: Any) -> int | None:
     if stride is not None and stride < 1:
         raise OutputError(f"stride {value!r}: give a whole number of pixels, from 1")
     return stride
+
+
+def _colormaps(value: Any) -> Any:
+    if isinstance(value, Mapping) and all(isinstance(each, Mapping) for each in value.values()):
+        return _by_name(_colormap, value)
+    return _colormap(value)
 
 
 def _colormap(value: Any) -> dict[str, list[int]] | None:

@@ -6,18 +6,22 @@ It can be killed and begun again at any time: nothing is left of it but whole fi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import ray
+from rasterio.errors import RasterioError
 
 from ...errors import OutputError, RaytrackerError
 from ...ray_runtime import in_a_line, remote_once
-from ..objects import ChunkObject
-from ..store import RESULTS
+from ..objects import ChunkObject, Key
+from ..store import RESULTS, raster_file
 from .asked import Assembly
-from .features import PartFeatures, features_of_part, write_geojson
-from .source import Part, Source
+from .cog import write_cog
+from .features import features_of_part, write_geojson
+from .mosaic import mosaic, rectangle_of
+from .source import Kind, Part, Source, check_alike
 
 # No CPU of Ray's: those may all be held by workers, whose models stay for the next image. On all
 # nodes: what a task reads and makes is not small.
@@ -31,10 +35,12 @@ class Note(NamedTuple):
     Attributes:
         error: Why it failed; None: it did not.
         features: How many Features its part has.
+        rasters: What the rasters of its part are, by name, and one of the tiles that say so.
     """
 
     error: str | None = None
     features: int = 0
+    rasters: Mapping[str, tuple[Kind, Key]] = {}
 
 
 def assemble(
@@ -58,47 +64,85 @@ def assemble(
         OutputError: A result is not there or none of ours, or a file cannot be written.
     """
     parts = source.parts
-    objects = source.objects_of(parts, source.store.chunks())
+    wanted = list(map(source.around, parts)) if assembly.is_blended else parts
+    objects = source.objects_of(wanted, source.store.chunks())
     given = ray.put((source, assembly))
     tasks = _Tasks(runtime_env, len(parts) + 1, on_progress)
     made = tasks.run(
-        [_Task(_part, 2, (given, part, found)) for part, found in zip(parts, objects, strict=True)]
+        [_Task(_part, 3, (given, part, found)) for part, found in zip(parts, objects, strict=True)]
     )
-    features = [references[1] for references in made]
-    tasks.run([_Task(_features, 1, (given, features))])
-    return [RESULTS]
+    rasters = _agreed([note.rasters for note in tasks.notes])
+    _, features, arrays = zip(*made, strict=True) if made else ((), (), ())
+    joins = {
+        raster_file(name): _Task(_raster, 1, (given, name, kind, arrays))
+        for name, kind in rasters.items()
+    }
+    if not rasters or any(note.features for note in tasks.notes):
+        joins[RESULTS] = _Task(_features, 1, (given, features))
+    tasks.run(list(joins.values()))
+    return sorted(joins)
+
+
+def _agreed(found: Iterable[Mapping[str, tuple[Kind, Key]]]) -> dict[str, Kind]:
+    """Returns what the rasters of all parts are.
+
+    Raises:
+        OutputError: Of one it is not the same everywhere.
+    """
+    agreed: dict[str, tuple[Kind, Key]] = {}
+    for rasters in found:
+        for name, (kind, key) in rasters.items():
+            check_alike(name, agreed.setdefault(name, (kind, key)), (kind, key))
+    return {name: kind for name, (kind, _) in sorted(agreed.items())}
 
 
 def _part(given: tuple[Source, Assembly], part: Part, objects: Sequence[ChunkObject]) -> Any:
-    """A task: what there is in a part of the image; a note, and the Features."""
-    source, _ = given
+    """A task: what there is in a part of the image; a note, the Features, and the rasters."""
+    source, assembly = given
     try:
         keys = source.keys(part)
-        results = source.results(keys, objects)
+        around = source.keys(source.around(part)) if assembly.is_blended else keys
+        results = source.results(around, objects)
         features = features_of_part(keys, results)
+        rasters = {}
+        kinds = results.kinds()
+        for name, (kind, _) in kinds.items():
+            how = assembly.of_raster(name)
+            array_of = partial(results.array, name, stride=how.stride)
+            rasters[name] = mosaic(source.grid, part, around, array_of, kind, how)
     except RaytrackerError as err:
-        return Note(str(err)), None
-    return Note(features=features.number), features
+        return Note(str(err)), None, None
+    return Note(features=features.number, rasters=kinds), features, rasters
 
 
 def _features(given: tuple[Source, Assembly], features: Sequence[Any]) -> Note:
     """A task: the Features of all parts go to their file."""
     source, _ = given
     try:
-        write_geojson(source, _each(features))
+        write_geojson(source, map(ray.get, features))
     except RaytrackerError as err:
         return Note(str(err))
     return Note()
 
 
-def _each(references: Sequence[Any]) -> Iterator[PartFeatures]:
-    """Yields what is referred to; one is in memory at a time."""
-    for reference in references:
-        yield ray.get(reference)
+def _raster(given: tuple[Source, Assembly], name: str, kind: Kind, arrays: Sequence[Any]) -> Note:
+    """A task: a raster of all parts goes to its file."""
+    source, assembly = given
+    how = assembly.of_raster(name)
+    parts = (
+        (rectangle_of(source.grid, part, how.stride), data)
+        for part, reference in zip(source.parts, arrays, strict=True)
+        if (data := ray.get(reference).get(name)) is not None
+    )
+    try:
+        write_cog(source.into, raster_file(name), source.grid, parts, kind, how)
+    except (RaytrackerError, OSError, RasterioError) as err:
+        return Note(f"{source.into.url}/{raster_file(name)} cannot be written: {err}")
+    return Note()
 
 
 class _Task(NamedTuple):
-    """A call of a function in a Ray task; the first that it returns is a `Note`."""
+    """A call of a function in a Ray task; it returns a `Note`, or that first."""
 
     function: Callable[..., Any]
     returns: int
@@ -110,8 +154,11 @@ class _Tasks:
 
     Args:
         runtime_env: Their environment.
-        steps: How many there will be.
+        steps: How many there will be, at least.
         tell: Called with how many are done, and how many there will be.
+
+    Attributes:
+        notes: What those that are done have told.
     """
 
     def __init__(
@@ -121,8 +168,8 @@ class _Tasks:
         tell: Callable[[int, int], object] | None,
     ) -> None:
         self._options = OPTIONS | ({} if runtime_env is None else {"runtime_env": runtime_env})
+        self.notes: list[Note] = []
         self._steps = steps
-        self._done = 0
         self._tell = tell
         self._most = max(2, math.ceil(ray.cluster_resources().get("CPU", 1)))
 
@@ -134,17 +181,16 @@ class _Tasks:
         """
         made: list[list[Any]] = []
         under_way: list[Any] = []
+        self._steps = max(self._steps, len(self.notes) + len(tasks))
         try:
             while len(made) < len(tasks) or under_way:
                 while len(made) < len(tasks) and len(under_way) < self._most:
                     made.append(self._submit(tasks[len(made)]))
                     under_way.append(made[-1][0])
                 done, under_way = ray.wait(under_way, timeout=LOOK_SECONDS)
-                for note in done:
-                    _check(note)
-                self._done += len(done)
+                self.notes += map(_note_of, done)
                 if self._tell is not None:
-                    self._tell(self._done, self._steps)
+                    self._tell(len(self.notes), self._steps)
         finally:
             for note in under_way:
                 ray.cancel(note)
@@ -156,10 +202,11 @@ class _Tasks:
         return [submitted] if task.returns == 1 else list(submitted)
 
 
-def _check(reference: Any) -> None:
+def _note_of(reference: Any) -> Note:
     try:
-        note = ray.get(reference)
+        note: Note = ray.get(reference)
     except ray.exceptions.RayError as err:
         raise OutputError(f"assembling failed: {in_a_line(err)}") from err
     if note.error is not None:
         raise OutputError(note.error)
+    return note

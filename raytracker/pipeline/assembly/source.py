@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import OutputError
-from ...imagery import Grid
+from ...imagery import Grid, Tile
 from ...ledger import RETURNED, SUCCESS
 from ..objects import ChunkObject, Key, Line, PackedArray
 from ..store import ResultStore
@@ -30,6 +31,18 @@ class Part(NamedTuple):
 
     rows: range
     columns: range
+
+
+class Kind(NamedTuple):
+    """What the arrays of all tiles of a raster have in common.
+
+    Attributes:
+        dtype: numpy's name of it.
+        bands: How many.
+    """
+
+    dtype: str
+    bands: int
 
 
 @dataclass(frozen=True)
@@ -178,3 +191,48 @@ class Results:
         name, line = self.lines[key]
         with self._store.damage_told(name):
             yield from line.features()
+
+    def kinds(self) -> dict[str, tuple[Kind, Key]]:
+        """Returns what the rasters are, by name, and the first tile that has each.
+
+        Raises:
+            OutputError: Of one it is not the same in all tiles.
+        """
+        kinds: dict[str, tuple[Kind, Key]] = {}
+        for key in sorted(self.arrays):
+            for name, packed in self.arrays[key].items():
+                found = Kind(np.dtype(packed.dtype).name, packed.shape[0]), key
+                check_alike(name, kinds.setdefault(name, found), found)
+        return kinds
+
+    def array(self, name: str, tile: Tile, stride: int) -> NDArray[Any] | None:
+        """Returns the array of a tile, (bands, rows, columns); None: it has none of that name.
+
+        Raises:
+            OutputError: It is none of ours.
+        """
+        key = tile.region, tile.number
+        packed = self.arrays.get(key, {}).get(name)
+        if packed is None:
+            return None
+        with self._store.damage_told(self.lines[key][0]):
+            if packed.shape[1:] != (tile.height // stride, tile.width // stride):
+                raise ValueError(f"its array {name!r} does not lie on tile {key}")
+            return packed.unpacked()
+
+
+def check_alike(name: str, one: tuple[Kind, Key], other: tuple[Kind, Key]) -> None:
+    """Does nothing where two tiles have the same kind of array.
+
+    Raises:
+        OutputError: They have not.
+    """
+    if one[0] != other[0]:
+        told = " and ".join(
+            f"{kind.bands} bands of {kind.dtype} of tile {tile} in region {region}"
+            for kind, (region, tile) in (one, other)
+        )
+        raise OutputError(
+            f"the raster {name!r} has {told}: have the function return one kind of array, and run "
+            'the image again (if_exists="restart")'
+        )

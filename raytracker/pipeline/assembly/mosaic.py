@@ -1,0 +1,250 @@
+"""The part of a raster that a rectangle of tiles makes: each pixel of one tile, or of all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.io import MemoryFile
+
+from ...errors import InvalidGrid, OutputError
+from ...imagery import Grid, Tile
+from ...imagery.axis import Axis
+from ..objects import Key
+from .asked import RasterAssembly
+from .source import Kind, Part
+
+BLOCK = 512
+# The file of a part is read once, by who joins them: quickly made, and small enough.
+PROFILE = {"driver": "GTiff", "compress": "deflate", "zlevel": 1, "bigtiff": "if_safer"}
+
+ArrayOf = Callable[[Tile], "NDArray[Any] | None"]
+
+
+class Rectangle(NamedTuple):
+    """Pixels of a raster: rows from `top` to before `bottom`, and likewise columns."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+def check_stride(grid: Grid, stride: int) -> None:
+    """Does nothing where all tiles begin, end and meet at multiples of the stride.
+
+    Raises:
+        InvalidGrid: Some don't; nothing has been run.
+    """
+    if stride == 1:
+        return
+    for name, axis in (("width", grid.across), ("height", grid.down)):
+        for what, pixels in _places(axis):
+            if pixels % stride:
+                raise InvalidGrid(
+                    f"stride={stride}: {what} of {pixels} pixels ({name}) is no multiple of it: "
+                    f"choose tile_size, and half of tile_overlap, as multiples of {stride}"
+                    f"{_cure(grid, stride)}"
+                )
+
+
+def _places(axis: Axis) -> Iterator[tuple[str, int]]:
+    for number in range(axis.count):
+        yield "an array", axis.length(number)
+        yield "an offset", axis.start(number)
+        if number:
+            yield "a seam", axis.core(number)[0]
+
+
+def _cure(grid: Grid, stride: int) -> str:
+    if grid.edges == "pad":
+        return ""
+    return ', and edges="pad", as the image\'s own size need be none then'
+
+
+def raster_size(grid: Grid, stride: int) -> tuple[int, int]:
+    """Returns (rows, columns) of the raster of an image: the last may be partly beyond it."""
+    return -(-grid.info.height // stride), -(-grid.info.width // stride)
+
+
+def rectangle_of(grid: Grid, part: Part, stride: int) -> Rectangle:
+    """Returns the pixels that the cores of a part's tiles are."""
+    (top, _), (_, bottom) = grid.down.core(part.rows[0]), grid.down.core(part.rows[-1])
+    (left, _), (_, right) = grid.across.core(part.columns[0]), grid.across.core(part.columns[-1])
+    return Rectangle(top // stride, left // stride, -(-bottom // stride), -(-right // stride))
+
+
+def mosaic(
+    grid: Grid,
+    part: Part,
+    keys: Sequence[Key],
+    array_of: ArrayOf,
+    kind: Kind,
+    how: RasterAssembly,
+) -> bytes:
+    """Returns a part of a raster as a GeoTIFF, of which only the pixels count.
+
+    A row of tiles of it is in memory at a time.
+
+    Args:
+        grid: How the image is cut.
+        part: The tiles whose cores it is made of.
+        keys: (region, tile) of the tiles that succeeded: of the part, and for "mean" of those
+            around it.
+        array_of: Returns the array, (bands, rows, columns), of a tile; None: it has none.
+        kind: What they all are.
+        how: How it is assembled.
+
+    Raises:
+        OutputError: Its type does not hold the value for nodata.
+    """
+    stride, nodata = how.stride, nodata_of(kind, how.nodata)
+    whole = rectangle_of(grid, part, stride)
+    tiles = [grid.tile(*key) for key in keys]
+    fill = _cropped if how.blend == "crop" else _mean
+    profile = {
+        **PROFILE,
+        **_blocks(whole),
+        "width": whole.right - whole.left,
+        "height": whole.bottom - whole.top,
+        "count": kind.bands,
+        "dtype": kind.dtype,
+    }
+    with MemoryFile() as memory:
+        with memory.open(**profile) as written:
+            for row in part.rows:
+                strip = rectangle_of(grid, Part(range(row, row + 1), part.columns), stride)
+                near = grid.down.near(row) if how.blend == "mean" else (row,)
+                there = [tile for tile in tiles if tile.row in near]
+                pixels = fill(there, array_of, strip, kind, stride, nodata)
+                top, bottom = strip.top - whole.top, strip.bottom - whole.top
+                written.write(pixels, window=((top, bottom), (0, profile["width"])))
+        return bytes(memory.read())
+
+
+def _blocks(whole: Rectangle) -> dict[str, Any]:
+    if min(whole.bottom - whole.top, whole.right - whole.left) < BLOCK:
+        return {}
+    return {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK}
+
+
+def _cropped(
+    tiles: Sequence[Tile],
+    array_of: ArrayOf,
+    strip: Rectangle,
+    kind: Kind,
+    stride: int,
+    nodata: float,
+) -> NDArray[Any]:
+    """Returns the pixels of a strip, each of the tile whose core it is in."""
+    pixels = _empty(strip, kind, nodata)
+    for tile in tiles:
+        array = array_of(tile)
+        if array is None:
+            continue
+        core = tile.core
+        top, left = int(core.row_off) // stride, int(core.col_off) // stride
+        bottom = -(-int(core.row_off + core.height) // stride)
+        right = -(-int(core.col_off + core.width) // stride)
+        above, beside = top - tile.row_off // stride, left - tile.col_off // stride
+        pixels[:, top - strip.top : bottom - strip.top, left - strip.left : right - strip.left] = (
+            array[:, above : above + bottom - top, beside : beside + right - left]
+        )
+    return pixels
+
+
+def _mean(
+    tiles: Sequence[Tile],
+    array_of: ArrayOf,
+    strip: Rectangle,
+    kind: Kind,
+    stride: int,
+    nodata: float,
+) -> NDArray[Any]:
+    """Returns the pixels of a strip, each the mean of all tiles that have it.
+
+    A tile's weight falls with the distance from its middle, in whole numbers: float64 then holds
+    sums of float32 exactly, and what is everywhere the same stays so.
+    """
+    shape = strip.bottom - strip.top, strip.right - strip.left
+    total = np.zeros((kind.bands, *shape))
+    weights = np.zeros_like(total)
+    for tile in tiles:
+        array = array_of(tile)
+        if array is None:
+            continue
+        rows, inner_rows = _meeting(tile.row_off // stride, array.shape[1], strip.top, strip.bottom)
+        cols, inner_cols = _meeting(tile.col_off // stride, array.shape[2], strip.left, strip.right)
+        found = array[:, inner_rows, inner_cols]
+        weight = np.outer(_ramp(array.shape[1])[inner_rows], _ramp(array.shape[2])[inner_cols])
+        valid = _is_valid(found, nodata)
+        total[:, rows, cols] += np.where(valid, found, 0) * weight
+        weights[:, rows, cols] += np.where(valid, weight, 0)
+    pixels = _empty(strip, kind, nodata)
+    known = weights > 0
+    means = total[known] / weights[known]
+    is_whole = np.dtype(kind.dtype).kind in "ui"
+    pixels[known] = np.rint(means) if is_whole else means
+    return pixels
+
+
+def _meeting(start: int, length: int, first: int, last: int) -> tuple[slice, slice]:
+    """Returns where a tile and a strip meet, along an axis: in the strip, and in the tile."""
+    begin, end = max(start, first), max(min(start + length, last), max(start, first))
+    return slice(begin - first, end - first), slice(begin - start, end - start)
+
+
+def _ramp(length: int) -> NDArray[np.float64]:
+    """Returns 1, 2, ... and down to 1 again: never 0, and the most in the middle."""
+    return np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1)).astype(float)
+
+
+def _is_valid(array: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
+    is_nan = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, np.bool_)
+    valid: NDArray[np.bool_] = ~(is_nan | (array == nodata))
+    return valid
+
+
+def _empty(strip: Rectangle, kind: Kind, nodata: float) -> NDArray[Any]:
+    shape = kind.bands, strip.bottom - strip.top, strip.right - strip.left
+    return np.full(shape, nodata, kind.dtype)
+
+
+def nodata_of(kind: Kind, given: float | None) -> float:
+    """Returns the value of pixels without a result: what is given, else NaN or the greatest.
+
+    Not 0, which is what a mask has where nothing is.
+
+    Raises:
+        OutputError: The raster's type does not hold what is given.
+    """
+    dtype = np.dtype(kind.dtype)
+    if given is None:
+        return float("nan") if dtype.kind == "f" else int(np.iinfo(dtype).max)
+    if dtype.kind != "f" and not (
+        float(given).is_integer() and np.iinfo(dtype).min <= given <= np.iinfo(dtype).max
+    ):
+        raise OutputError(f"nodata={given:g}: no value of {dtype}, of which the raster is")
+    return given
+
+
+def check_raster(name: str, array: NDArray[Any], how: RasterAssembly) -> None:
+    """Does nothing where an array goes with what is said of its raster.
+
+    Raises:
+        OutputError: It does not; the text names what.
+    """
+    bands, dtype = len(array), array.dtype.name
+    nodata_of(Kind(dtype, bands), how.nodata)
+    if how.band_names is not None and len(how.band_names) != bands:
+        raise OutputError(
+            f"the raster {name!r} has {bands} bands, and band_names {list(how.band_names)}: give "
+            "as many"
+        )
+    if how.colormap is not None and (dtype not in ("uint8", "uint16") or bands != 1):
+        raise OutputError(
+            f"the raster {name!r} has {bands} bands of {dtype}, and colormap= colours one band of "
+            "uint8 or uint16: return that, or leave it out"
+        )
