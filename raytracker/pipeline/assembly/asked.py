@@ -208,7 +208,8 @@ def _stride(value: Any) -> int | None:
 
 
 def _colormaps(value: Any) -> Any:
-    if isinstance(value, Mapping) and all(isinstance(each, Mapping) for each in value.values()):
+    is_by_name = isinstance(value, Mapping) and len(value) > 0
+    if is_by_name and all(isinstance(each, Mapping) for each in value.values()):
         return _by_name(_colormap, value)
     return _colormap(value)
 

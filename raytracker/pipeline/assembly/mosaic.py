@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
@@ -111,6 +112,7 @@ def mosaic(
         "height": whole.bottom - whole.top,
         "count": kind.bands,
         "dtype": kind.dtype,
+        "transform": Affine.scale(2),  # any: rasterio warns of none
     }
     with MemoryFile() as memory:
         with memory.open(**profile) as written:
