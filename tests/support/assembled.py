@@ -9,6 +9,7 @@ from typing import Any
 from raytracker.imagery import Grid, ImageInfo, plan
 from raytracker.ledger import ERROR, SUCCESS
 from raytracker.pipeline import ResultStore
+from raytracker.pipeline.assembly.asked import USUAL
 from raytracker.pipeline.assembly.features import features_of_part, write_geojson
 from raytracker.pipeline.assembly.source import Source
 from raytracker.pipeline.objects import Key, TileResult
@@ -38,7 +39,8 @@ def assembled(source: Source) -> list[Any]:
     parts = []
     for part, objects in zip(source.parts, found, strict=True):
         keys = source.keys(part)
-        parts.append(features_of_part(keys, source.results(keys, objects)))
+        results = source.results(keys, objects)
+        parts.append(features_of_part(keys, results, USUAL)[0])
     write_geojson(source, iter(parts))
     features: list[Any] = json.loads(source.store.read("results.geojson"))["features"]
     assert len(features) == sum(part.number for part in parts)

@@ -33,6 +33,8 @@ class Assembly(NamedTuple):
         merge_by: The properties whose values are equal in Features that may be merged.
         merge_sigma: Of "soft_nms": the width of its Gaussian.
         merge_skip: Of "soft_nms": Features whose score falls below are dropped.
+        merge_unscored: Whether Features without a score are merged as well, as what is least sure;
+            OSML does, so an image of a request.
         formats: Of the Features: "geojson", "parquet", or both.
         blend: "crop": each pixel of a raster is from the tile whose core it is in. "mean": of all
             tiles that have it, weighted, for scores. Of several rasters this, and the last three,
@@ -49,6 +51,7 @@ class Assembly(NamedTuple):
     merge_by: Sequence[str] | None = None
     merge_sigma: float | None = None
     merge_skip: float | None = None
+    merge_unscored: bool | None = None
     formats: Sequence[str] | None = None
     blend: str | Mapping[str, str] | None = None
     stride: int | None = None
@@ -85,7 +88,8 @@ class Assembly(NamedTuple):
         if self.merge is not None or not algorithms:
             return self
         [algorithm] = algorithms
-        wanted = self._replace(merge="nms", merge_iou=self.merge_iou or algorithm.iou_threshold)
+        iou = self.merge_iou or algorithm.iou_threshold
+        wanted = self._replace(merge="nms", merge_iou=iou, merge_unscored=True)
         if isinstance(algorithm, FeatureDistillationSoftNMS):
             return wanted._replace(
                 merge="soft_nms",
@@ -116,6 +120,7 @@ class Assembly(NamedTuple):
             _names("merge_by", self.merge_by),
             _number("merge_sigma", self.merge_sigma, 0, math.inf),
             _number("merge_skip", self.merge_skip, -math.inf, math.inf),
+            self.merge_unscored and True,
             _formats(self.formats),
             _by_name(partial(_one_of, "blend", known=BLENDS), self.blend),
             _stride(self.stride),
@@ -136,7 +141,7 @@ class RasterAssembly(NamedTuple):
 
 
 NOTHING_SAID = Assembly()
-USUAL = Assembly("none", None, 0.5, None, 0.1, 0.0001, ["geojson"], "crop", 1)
+USUAL = Assembly("none", None, 0.5, None, 0.1, 0.0001, False, ["geojson"], "crop", 1)
 
 
 def _of(raster: str, value: Any) -> Any:

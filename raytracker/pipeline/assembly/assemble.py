@@ -6,7 +6,7 @@ It can be killed and begun again at any time: nothing is left of it but whole fi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,7 +19,8 @@ from ..objects import ChunkObject, Key
 from ..store import RESULTS, raster_file
 from .asked import Assembly
 from .cog import write_cog
-from .features import features_of_part, write_geojson
+from .features import PartFeatures, features_of_part, write_geojson
+from .merging import Decision, decide, decided
 from .mosaic import mosaic, rectangle_of
 from .source import Kind, Part, Source, check_alike
 
@@ -67,18 +68,22 @@ def assemble(
     wanted = list(map(source.around, parts)) if assembly.is_blended else parts
     objects = source.objects_of(wanted, source.store.chunks())
     given = ray.put((source, assembly))
-    tasks = _Tasks(runtime_env, len(parts) + 1, on_progress)
+    merges = assembly.merge != "none"
+    tasks = _Tasks(runtime_env, len(parts) + 1 + merges, on_progress)
     made = tasks.run(
-        [_Task(_part, 3, (given, part, found)) for part, found in zip(parts, objects, strict=True)]
+        [_Task(_part, 4, (given, part, found)) for part, found in zip(parts, objects, strict=True)]
     )
     rasters = _agreed([note.rasters for note in tasks.notes])
-    _, features, arrays = zip(*made, strict=True) if made else ((), (), ())
+    _, features, places, arrays = zip(*made, strict=True) if made else ((),) * 4
     joins = {
         raster_file(name): _Task(_raster, 1, (given, name, kind, arrays))
         for name, kind in rasters.items()
     }
     if not rasters or any(note.features for note in tasks.notes):
-        joins[RESULTS] = _Task(_features, 1, (given, features))
+        decisions = None
+        if merges:
+            [[_, decisions]] = tasks.run([_Task(_decide, 2, (given, features, places))])
+        joins[RESULTS] = _Task(_features, 1, (given, features, decisions))
     tasks.run(list(joins.values()))
     return sorted(joins)
 
@@ -97,13 +102,13 @@ def _agreed(found: Iterable[Mapping[str, tuple[Kind, Key]]]) -> dict[str, Kind]:
 
 
 def _part(given: tuple[Source, Assembly], part: Part, objects: Sequence[ChunkObject]) -> Any:
-    """A task: what there is in a part of the image; a note, the Features, and the rasters."""
+    """A task: what is in a part of the image; a note, the Features, their places, the rasters."""
     source, assembly = given
     try:
         keys = source.keys(part)
         around = source.keys(source.around(part)) if assembly.is_blended else keys
         results = source.results(around, objects)
-        features = features_of_part(keys, results)
+        features, located = features_of_part(keys, results, assembly)
         rasters = {}
         kinds = results.kinds()
         for name, (kind, _) in kinds.items():
@@ -111,15 +116,32 @@ def _part(given: tuple[Source, Assembly], part: Part, objects: Sequence[ChunkObj
             array_of = partial(results.array, name, stride=how.stride)
             rasters[name] = mosaic(source.grid, part, around, array_of, kind, how)
     except RaytrackerError as err:
-        return Note(str(err)), None, None
-    return Note(features=features.number, rasters=kinds), features, rasters
+        return Note(str(err)), None, None, None
+    return Note(features=features.number, rasters=kinds), features, located, rasters
 
 
-def _features(given: tuple[Source, Assembly], features: Sequence[Any]) -> Note:
-    """A task: the Features of all parts go to their file."""
-    source, _ = given
+def _decide(given: tuple[Source, Assembly], features: Sequence[Any], located: Sequence[Any]) -> Any:
+    """A task: which Features are kept; a note, and what is decided of each part."""
+    source, assembly = given
     try:
-        write_geojson(source, map(ray.get, features))
+        return Note(), decide(located, features, ray.get, assembly, source.grid.info)
+    except RaytrackerError as err:
+        return Note(str(err)), None
+
+
+def _features(
+    given: tuple[Source, Assembly],
+    features: Sequence[Any],
+    decisions: Sequence[Decision] | None,
+) -> Note:
+    """A task: the Features of all parts go to their file."""
+    source, assembly = given
+    parts: Iterator[PartFeatures] = map(ray.get, features)
+    if decisions is not None:
+        each = zip(parts, decisions, strict=True)
+        parts = (decided(part, decision, assembly) for part, decision in each)
+    try:
+        write_geojson(source, parts)
     except RaytrackerError as err:
         return Note(str(err))
     return Note()

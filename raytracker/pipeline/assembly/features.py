@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from ...imagery import Tile
 from ..geometry import in_pixels
 from ..objects import Key
 from ..store import RESULTS
 from .asked import Assembly
+from .judged import class_and_score, group_of
 from .source import Results, Source
 
 PIXEL_COORDINATES = "pixels (column, row)"
+
+
+class Located(NamedTuple):
+    """Where the Features of a part lie, and what tells which may be one.
+
+    Attributes:
+        boxes: (n, 4), as left, top, right, bottom in the image's pixels; NaN for none.
+        scores: (n,) numbers.
+        groups: Of each: only those of one group may be one.
+        tiles: (n,) integers: in which tile of the part each was found.
+        shapes: Of "union": each as WKB, in the image's pixels; None where it is no polygon.
+    """
+
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    groups: list[str]
+    tiles: NDArray[np.intp]
+    shapes: list[bytes | None]
 
 
 class PartFeatures(NamedTuple):
@@ -30,39 +51,77 @@ class PartFeatures(NamedTuple):
     number: int
 
 
+# --- in the worker ---
+
+
 def located(features: Sequence[Mapping[str, Any]], tile: Tile, assembly: Assembly) -> bytes | None:
     """Returns where the Features of a tile lie in the image's pixels, as merging them needs it.
 
     Returns:
-        A JSON list with, for each, the box (left, top, right, bottom), or for "union" the geometry
-        as WKB in hex; null for none. None: that is not needed.
+        A JSON list with, for each, [box, score, group, WKB in hex or null]; null for one that lies
+        nowhere. None: that is not needed.
+
+    Raises:
+        OutputError: One has no score.
     """
     if assembly.merge == "none":
         return None
-    shapes = [
-        None if feature["geometry"] is None else in_pixels(feature["geometry"], tile)
-        for feature in features
-    ]
+    return json.dumps([_located(feature, tile, assembly) for feature in features]).encode()
+
+
+def _located(feature: Mapping[str, Any], tile: Tile, assembly: Assembly) -> list[Any] | None:
+    properties = feature["properties"]
     if assembly.merge == "union":
-        return json.dumps(
-            [None if shape is None else shapely.to_wkb(shape, hex=True) for shape in shapes]
-        ).encode()
-    return json.dumps(
-        [None if shape is None or shape.is_empty else shape.bounds for shape in shapes]
-    ).encode()
+        group, score, wkb = group_of(properties, assembly), 0.0, ""
+    else:
+        group, score = class_and_score(properties, assembly)
+    if feature["geometry"] is None:
+        return None
+    shape = in_pixels(feature["geometry"], tile)
+    if shape.is_empty:
+        return None
+    if assembly.merge == "union":
+        is_area = shape.geom_type in ("Polygon", "MultiPolygon")
+        wkb = shapely.to_wkb(shape, hex=True) if is_area else ""
+        return [shape.bounds, score, group, wkb or None]
+    return [shape.bounds, score, group, None]
 
 
-def features_of_part(keys: Sequence[Key], results: Results) -> PartFeatures:
-    """Returns the Features of some tiles, in their order.
+# --- of a part ---
+
+
+def features_of_part(
+    keys: Sequence[Key], results: Results, assembly: Assembly
+) -> tuple[PartFeatures, Located | None]:
+    """Returns the Features of some tiles, in their order, and where they lie.
 
     Raises:
         OutputError: They are none of ours.
     """
-    lines = [feature for key in keys for feature in results.features(key)]
-    return PartFeatures("\n".join(lines).encode(), len(lines))
+    lines: list[str] = []
+    places: list[tuple[Any, ...]] = []
+    for number, key in enumerate(keys):
+        found = list(results.features(key))
+        lines += found
+        if assembly.merge != "none":
+            places += [(number, *place) for place in results.pixels(key, len(found))]
+    features = PartFeatures("\n".join(lines).encode(), len(lines))
+    if assembly.merge == "none":
+        return features, None
+    tiles, boxes, scores, groups, shapes = zip(*places, strict=True) if places else [()] * 5
+    return features, Located(
+        np.array(boxes, float).reshape(-1, 4),
+        np.array(scores, float),
+        list(groups),
+        np.array(tiles, np.intp),
+        list(shapes),
+    )
 
 
-def write_geojson(source: Source, parts: Iterator[PartFeatures]) -> None:
+# --- of all parts ---
+
+
+def write_geojson(source: Source, parts: Iterable[PartFeatures]) -> None:
     """Writes a FeatureCollection of all parts, in their order.
 
     Raises:

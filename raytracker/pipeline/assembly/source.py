@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from ..objects import ChunkObject, Key, Line, PackedArray
 from ..store import ResultStore
 
 PART_PIXELS = 4096  # across and down, about: as much as a task works on
+NOWHERE = (math.nan,) * 4  # a box
 MAX_PARTS = 4096  # of a large image they are larger
 
 
@@ -192,6 +194,19 @@ class Results:
         with self._store.damage_told(name):
             yield from line.features()
 
+    def pixels(self, key: Key, number: int) -> list[tuple[Any, ...]]:
+        """Returns where the Features of a tile lie, see `features.located`.
+
+        Raises:
+            OutputError: That is not told, or is none of ours.
+        """
+        name, line = self.lines[key]
+        with self._store.damage_told(name):
+            told = line.more.get("pixels", [])
+            if not isinstance(told, list) or len(told) != number:
+                raise ValueError(f"it does not say where the features of tile {key} lie")
+            return [_place(each) for each in told]
+
     def kinds(self) -> dict[str, tuple[Kind, Key]]:
         """Returns what the rasters are, by name, and the first tile that has each.
 
@@ -219,6 +234,20 @@ class Results:
             if packed.shape[1:] != (tile.height // stride, tile.width // stride):
                 raise ValueError(f"its array {name!r} does not lie on tile {key}")
             return packed.unpacked()
+
+
+def _place(told: Any) -> tuple[Any, ...]:
+    """Returns where a Feature lies: box, score, group, and WKB or None.
+
+    Raises:
+        ValueError, TypeError: It is none of ours.
+    """
+    if told is None:
+        return NOWHERE, 0.0, "", None
+    box, score, group, wkb = told
+    if len(box) != 4 or not isinstance(group, str):
+        raise ValueError("where a feature lies is none of ours")
+    return tuple(map(float, box)), float(score), group, None if wkb is None else bytes.fromhex(wkb)
 
 
 def check_alike(name: str, one: tuple[Kind, Key], other: tuple[Kind, Key]) -> None:
