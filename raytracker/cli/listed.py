@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 import sys
 import time
 from collections.abc import Iterator
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,11 +17,9 @@ from .told import told
 
 if TYPE_CHECKING:
     from ..job_table import JobItem
+    from ..views import Wanted
 
 LIMIT = 100
-QUIET_SECONDS = (
-    300  # without news, of an item that doesn't say until when it may be taken for alive
-)
 MAX_WIDTH = 20  # columns
 HEADS = ("STATUS", "REGIONS", "NEWS", "WHO", "IMAGE")
 LIST_EPILOG = """\
@@ -47,56 +44,6 @@ class Status(str, Enum):
     PARTIAL = "PARTIAL"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
-
-
-class Wanted(NamedTuple):
-    """Which images are asked for; None, or False: all.
-
-    Attributes:
-        statuses: With one of these.
-        failing: With failed regions.
-        silent: That go on, as their items say, though nothing is heard of them.
-        since: With news since then, in epoch seconds.
-        model: Of this model.
-        job: Of this job.
-    """
-
-    statuses: frozenset[str] = frozenset()
-    failing: bool = False
-    silent: bool = False
-    since: float | None = None
-    model: str | None = None
-    job: str | None = None
-
-    def fits(self, job: JobItem, now: float) -> bool:
-        """Returns whether an image is one of them."""
-        from ..job_table import last_news
-
-        return (
-            (not self.statuses or job.status in self.statuses)
-            and (self.since is None or (last_news(job) or 0) / 1000 >= self.since)
-            and (self.model is None or job.model_name == self.model)
-            and (self.job is None or job.job_id == self.job)
-            and (not self.failing or bool(job.region_error))
-            and (not self.silent or is_silent(job, now))
-        )
-
-
-def is_silent(job: JobItem, now: float) -> bool:
-    """Returns whether nothing is heard of an image that goes on, as its item says.
-
-    Args:
-        job: The image.
-        now: In epoch seconds.
-    """
-    from ..job_table import Starter, is_alive, last_news
-
-    if job.end_time is not None:
-        return False
-    if job.tracker_started_by is None and job.tracker_alive_until is None:
-        return now - (last_news(job) or 0) / 1000 > QUIET_SECONDS
-    who = Starter.of(job)
-    return not is_alive(job, now) or (who is not None and who.has_gone)
 
 
 def list_images(
@@ -125,6 +72,8 @@ def list_images(
     """List the images of a table, the newest first: how they stand, and whether they live."""
     with told():
         seconds = None if since is None else seconds_of("--since", since)
+        from ..views import Wanted
+
         wanted = Wanted(
             frozenset(each.value for each in status or ()),
             failing,
@@ -138,6 +87,7 @@ def list_images(
 
 def _print(table_name: str, wanted: Wanted, limit: int | None, as_json: bool) -> None:
     from ..job_table import Consumed, JobTable, jobs_in
+    from ..views import newest, row_of
 
     consumed, now = Consumed(), time.time()
     counts = {"all": 0, "fit": 0}
@@ -152,7 +102,7 @@ def _print(table_name: str, wanted: Wanted, limit: int | None, as_json: bool) ->
     jobs = newest(fitting(), limit)
     if as_json:
         for job in jobs:
-            print(json.dumps(to_dict(job, now)))
+            print(json.dumps(row_of(job, now)))
     elif jobs:
         print_table(HEADS, [_row(job, now) for job in jobs])
     more = "" if len(jobs) == counts["fit"] else f", {len(jobs):,} shown: --all shows them"
@@ -160,45 +110,9 @@ def _print(table_name: str, wanted: Wanted, limit: int | None, as_json: bool) ->
     print(f"{what}; read with {consumed.rcu:,.1f} RCU", file=sys.stderr)
 
 
-def newest(jobs: Iterator[JobItem], limit: int | None) -> list[JobItem]:
-    """Returns the images that began last, the last first; of more than `limit`, so many."""
-
-    def began(job: JobItem) -> tuple[int, str]:
-        return job.start_time or 0, job.image_id
-
-    if limit is None:
-        return sorted(jobs, key=began, reverse=True)
-    return heapq.nlargest(limit, jobs, key=began)
-
-
-def to_dict(job: JobItem, now: float) -> dict[str, Any]:
-    """Returns what `--json` says of an image; times in epoch milliseconds."""
-    from ..job_table import Starter, last_news
-
-    who = Starter.of(job)
-    same = (
-        "image_id",
-        "job_id",
-        "image_url",
-        "model_name",
-        "region_count",
-        "region_success",
-        "region_error",
-        "start_time",
-        "end_time",
-        "processing_duration",
-    )
-    return {
-        **{name: getattr(job, name) for name in same},
-        "status": job.status,
-        "silent": is_silent(job, now),
-        "last_news": last_news(job),
-        "started_by": None if who is None else who._asdict(),
-    }
-
-
 def _row(job: JobItem, now: float) -> tuple[str, ...]:
     from ..job_table import Starter, last_news
+    from ..views import is_silent
     from .show import one_line
 
     who, news = Starter.of(job), last_news(job)

@@ -6,19 +6,18 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..cost import Cost
-from ..job_table import JobItem, Starter, is_alive, last_news, ledger_of
-from ..ledger import Ledger, Outcome
+from ..job_table import JobItem, last_news, ledger_of
+from ..ledger import Ledger
 from ..progress import duration
+from ..views import MAX_SHOWN, details_of, errors_of, seconds_left, trouble_of
 
 EXIT_STATUS = {"SUCCESS": 0, "PARTIAL": 3, "FAILED": 4, "CANCELLED": 5, "STOPPED": 5}
-MAX_SHOWN = 10  # regions
 MAX_LINE = 600  # characters
 
 
@@ -30,22 +29,14 @@ def print_json(
     trouble: str | None = None,
 ) -> None:
     """Prints a job, and what the text says beside, as one JSON object on one line of stdout."""
-    more: dict[str, Any] = {
-        "last_write": last_news(job),
-        "trouble": trouble or _trouble(job),
-    }
-    if job.tracker_ledger is not None:
-        ledger = ledger_of(job)
-        pending = ledger.pending()
-        more["region_pending"] = len(pending)
-        more["pending_regions"] = pending[:MAX_SHOWN]
-        more["errors"] = _errors(ledger)
-        more["eta_seconds"] = _seconds_left(job, ledger)
+    told = details_of(job)
+    if trouble:
+        told["trouble"] = trouble
     if busy is not None:
-        more["busy"] = busy
+        told["busy"] = busy
     if files is not None:
-        more["files"] = files
-    print(json.dumps({**job.to_dict(), **more}), flush=True)
+        told["files"] = files
+    print(json.dumps(told), flush=True)
 
 
 def print_status(job: JobItem) -> None:
@@ -173,7 +164,7 @@ def _rows(job: JobItem) -> Iterator[tuple[str, str]]:
         if last is not None:
             ago = duration(max(0.0, time.time() - last / 1000))
             yield "written", f"{_time(last)}, {ago} ago"
-        trouble = _trouble(job)
+        trouble = trouble_of(job)
         if trouble is not None:
             yield "trouble", trouble
     if job.processing_duration is not None:
@@ -190,47 +181,15 @@ def _ledger_rows(job: JobItem, ledger: Ledger) -> Iterator[tuple[str, str]]:
     if pending:
         more = f" and {len(pending) - MAX_SHOWN} more" if len(pending) > MAX_SHOWN else ""
         yield "pending", f"regions {', '.join(map(str, pending[:MAX_SHOWN]))}{more}"
-    left = _seconds_left(job, ledger)
+    left = seconds_left(job, ledger)
     if left is not None:
         yield "time left", f"about {duration(left)}, at the average rate since the start"
-    failed = _errors(ledger)
+    failed = errors_of(ledger)
     for number, (region, reason) in enumerate(failed.items()):
         if number == MAX_SHOWN:
             yield "", f"and {len(failed) - MAX_SHOWN} more regions with errors"
             return
         yield ("" if number else "errors"), f"region {region}: {one_line(reason)}"
-
-
-def _errors(ledger: Ledger) -> dict[int, str]:
-    """Returns the regions with failed tiles, settled or not, and the reason of the first."""
-    outcomes, first = ledger.tile_outcomes(), dict[int, str]()
-    for number, reason in sorted(ledger.reasons().items()):
-        if outcomes[number] == Outcome.ERROR:  # and no success since then
-            first.setdefault(ledger.layout.locate(number)[0], reason)
-    return dict(sorted({**first, **ledger.failed()}.items()))
-
-
-def _seconds_left(job: JobItem, ledger: Ledger) -> float | None:
-    """Returns the time left at the average rate since the start, where that can be told."""
-    settled, tiles = ledger.tile_success + ledger.tile_error, ledger.layout.tile_count
-    if not settled or settled == tiles or job.end_time is not None or not job.processing_duration:
-        return None
-    return job.processing_duration * (tiles - settled) / settled
-
-
-def _trouble(job: JobItem) -> str | None:
-    """Returns why nobody may be going on with an image that has not ended."""
-    if job.end_time is not None or not job.tracker_run or job.tracker_started_by is None:
-        return None
-    cure = "`raytracker run --resume IMAGE_ID MODULE:FUNCTION` goes on"
-    who = Starter.of(job)
-    if who is not None and who.has_gone:
-        return f"process {who.pid}, which began it, has gone from this machine; {cure}"
-    if job.tracker_alive_until is None:
-        return f"nobody goes on with it; {cure}"
-    if not is_alive(job, time.time()):
-        return f"no sign of life for long: its driver has gone, or reaches no table; {cure}"
-    return None
 
 
 def _time(epoch_ms: int) -> str:

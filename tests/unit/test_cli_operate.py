@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import rasterio
 
-from raytracker.cli.failed import Group, groups_of, ranges_text
 from raytracker.cli.listed import ago
 from raytracker.imagery import describe, plan
 from raytracker.job_table import JobItem, JobTable, jobs_in
 from raytracker.job_table.ledger_text import to_text
 from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger
+from raytracker.views import Group, groups_of, ranges_text
 from tests.support import forty
 from tests.support.images import make_image
 from tests.support.on_call import ELSEWHERE, NOW, OOM, invoke, put, stored

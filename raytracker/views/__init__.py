@@ -1,0 +1,22 @@
+"""What is said of images wherever they are shown: in a terminal, on a page, as JSON."""
+
+from .details import MAX_SHOWN, details_of, errors_of, seconds_left, trouble_of
+from .failures import Group, failed_rows, failures_of, groups_of, ranges_text
+from .rows import Wanted, is_silent, newest, row_of
+
+__all__ = [
+    "Wanted",
+    "is_silent",
+    "newest",
+    "row_of",
+    "MAX_SHOWN",
+    "details_of",
+    "errors_of",
+    "seconds_left",
+    "trouble_of",
+    "Group",
+    "failed_rows",
+    "failures_of",
+    "groups_of",
+    "ranges_text",
+]
