@@ -12,7 +12,7 @@ OSML_VERSION := 2.3.0
 OSML := .cache/osml-$(OSML_VERSION)
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help venv venv-localmode dynamodb-local osml demo test test-unit test-integration test-localmode test-chaos chaos mutants bench lint format constraints clean
+.PHONY: help venv venv-localmode dynamodb-local osml demo test test-unit test-integration test-localmode test-chaos chaos mutants screenshots bench lint format constraints clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -75,6 +75,9 @@ chaos: venv dynamodb-local ## break everything around it, from seeds: make chaos
 
 mutants: venv dynamodb-local ## break what the guarantee rests on: make mutants MUTANTS="fork receipt"
 	@$(VENV)/bin/python tools/mutants $(MUTANTS)
+
+screenshots: venv ## take the pictures of the page in docs/ anew; needs Chromium
+	@$(VENV)/bin/python tools/screenshots.py
 
 bench: venv dynamodb-local ## measure it beside the plain ways of doing the same: make bench BENCHES="tasks pool"
 	@$(VENV)/bin/python -m benchmarks $(BENCHES)

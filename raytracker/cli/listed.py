@@ -6,11 +6,11 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..views import Status
 from .options import seconds_of
 from .tables import TableName, table_name_of
 from .told import told
@@ -33,17 +33,6 @@ raytracker list --silent --json | jq -r .image_id
 
 A listing reads the whole table: DynamoDB charges for its items in full, though their ledgers are \
 not sent; what it took is told on stderr."""
-
-
-class Status(str, Enum):
-    """How an image stands."""
-
-    STARTED = "STARTED"
-    IN_PROGRESS = "IN_PROGRESS"
-    SUCCESS = "SUCCESS"
-    PARTIAL = "PARTIAL"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
 
 
 def list_images(

@@ -10,6 +10,7 @@ from .draw import draw
 from .ended import CANCEL_EPILOG, DELETE_EPILOG, cancel, delete
 from .failed import ERRORS_EPILOG, errors
 from .listed import LIST_EPILOG, list_images
+from .serve import SERVE_EPILOG, serve
 from .told import MAP_EPILOG
 
 
@@ -22,3 +23,4 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog=CANCEL_EPILOG)(cancel)
     app.command(epilog=DELETE_EPILOG)(delete)
     app.command(epilog=DOCTOR_EPILOG)(doctor)
+    app.command(epilog=SERVE_EPILOG)(serve)

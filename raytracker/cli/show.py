@@ -29,7 +29,10 @@ def print_json(
     trouble: str | None = None,
 ) -> None:
     """Prints a job, and what the text says beside, as one JSON object on one line of stdout."""
-    told = details_of(job)
+    ledger = None if job.tracker_ledger is None else ledger_of(job)
+    told = details_of(job, ledger)
+    if ledger is not None:
+        told["errors"] = errors_of(ledger)
     if trouble:
         told["trouble"] = trouble
     if busy is not None:

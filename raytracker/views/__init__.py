@@ -2,9 +2,10 @@
 
 from .details import MAX_SHOWN, details_of, errors_of, seconds_left, trouble_of
 from .failures import Group, failed_rows, failures_of, groups_of, ranges_text
-from .rows import Wanted, is_silent, newest, row_of
+from .rows import Status, Wanted, is_silent, newest, row_of
 
 __all__ = [
+    "Status",
     "Wanted",
     "is_silent",
     "newest",

@@ -5,25 +5,24 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..job_table import JobItem, Starter, is_alive, last_news, ledger_of
+from ..job_table import JobItem, Starter, is_alive, last_news
 from ..ledger import Ledger, Outcome
 
 MAX_SHOWN = 10  # regions
 
 
-def details_of(job: JobItem) -> dict[str, Any]:
+def details_of(job: JobItem, ledger: Ledger | None) -> dict[str, Any]:
     """Returns what an item says, and what follows from it and its ledger, JSON-ready.
 
-    Raises:
-        LedgerError: It has a ledger that cannot be read.
+    Args:
+        job: The item.
+        ledger: That of the item; None: it has none.
     """
     more: dict[str, Any] = {"last_write": last_news(job), "trouble": trouble_of(job)}
-    if job.tracker_ledger is not None:
-        ledger = ledger_of(job)
+    if ledger is not None:
         pending = ledger.pending()
         more["region_pending"] = len(pending)
         more["pending_regions"] = pending[:MAX_SHOWN]
-        more["errors"] = errors_of(ledger)
         more["eta_seconds"] = seconds_left(job, ledger)
     return {**job.to_dict(), **more}
 

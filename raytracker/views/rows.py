@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any, NamedTuple
 
 from ..job_table import JobItem, Starter, is_alive, last_news
@@ -11,6 +12,17 @@ from ..job_table import JobItem, Starter, is_alive, last_news
 QUIET_SECONDS = (
     300  # without news, of an item that doesn't say until when it may be taken for alive
 )
+
+
+class Status(str, Enum):
+    """How an image stands."""
+
+    STARTED = "STARTED"
+    IN_PROGRESS = "IN_PROGRESS"
+    SUCCESS = "SUCCESS"
+    PARTIAL = "PARTIAL"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
 
 
 class Wanted(NamedTuple):

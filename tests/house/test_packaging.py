@@ -65,7 +65,13 @@ def test_the_core_needs_ray_and_boto3_only(metadata: Message):
     """All else is in extras."""
     core = [r for r in metadata.get_all("Requires-Dist", []) if "extra ==" not in r]
     assert sorted(core) == ["boto3>=1.34.28", "ray>=2.53"]
-    assert set(metadata.get_all("Provides-Extra", [])) == {"cli", "dev", "embedded", "imagery"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {
+        "cli",
+        "dev",
+        "embedded",
+        "imagery",
+        "serve",
+    }
 
 
 def test_importing_the_package_imports_nothing_heavy():
