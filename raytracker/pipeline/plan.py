@@ -18,6 +18,7 @@ from ..run import IfExists, patiently
 from ..secrets import CURE, secret_in, without_secret
 from .assembly.asked import NOTHING_SAID, USUAL, Assembly
 from .assembly.mosaic import check_stride
+from .assembly.parquet import check_installed
 from .delivery import feature_properties, requested_output, sinks_of
 from .noted import Difference, arguments_of, differences, known_of, name_of, noted_in
 from .store import ResultStore
@@ -142,6 +143,8 @@ def plan_image(
     begun_with = noted_in(before)
     grid, assembly = cut.applied(info, begun_with), assembly.applied(begun_with)
     check_stride(grid, assembly.stride or 1)
+    if "parquet" in (assembly.formats or ()):
+        check_installed()
     store, requested = _store(output, before, request)
     notes = _notes(grid, assembly, function, work)
     if before is not None and begun_with:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import ray
@@ -16,12 +17,13 @@ from rasterio.errors import RasterioError
 from ...errors import OutputError, RaytrackerError
 from ...ray_runtime import in_a_line, remote_once
 from ..objects import ChunkObject, Key
-from ..store import RESULTS, raster_file
+from ..store import PARQUET, RESULTS, raster_file
 from .asked import Assembly
 from .cog import write_cog
 from .features import PartFeatures, features_of_part, write_geojson
 from .merging import Decision, decide, decided
 from .mosaic import mosaic, rectangle_of
+from .parquet import write_parquet
 from .source import Kind, Part, Source, check_alike
 
 # No CPU of Ray's: those may all be held by workers, whose models stay for the next image. On all
@@ -83,7 +85,9 @@ def assemble(
         decisions = None
         if merges:
             [[_, decisions]] = tasks.run([_Task(_decide, 2, (given, features, places))])
-        joins[RESULTS] = _Task(_features, 1, (given, features, decisions))
+        for each in assembly.formats or ():
+            name = {"geojson": RESULTS, "parquet": PARQUET}[each]
+            joins[name] = _Task(_features, 1, (given, name, features, decisions))
     tasks.run(list(joins.values()))
     return sorted(joins)
 
@@ -131,17 +135,27 @@ def _decide(given: tuple[Source, Assembly], features: Sequence[Any], located: Se
 
 def _features(
     given: tuple[Source, Assembly],
+    name: str,
     features: Sequence[Any],
     decisions: Sequence[Decision] | None,
 ) -> Note:
-    """A task: the Features of all parts go to their file."""
+    """A task: the Features of all parts go to a file."""
     source, assembly = given
-    parts: Iterator[PartFeatures] = map(ray.get, features)
-    if decisions is not None:
-        each = zip(parts, decisions, strict=True)
-        parts = (decided(part, decision, assembly) for part, decision in each)
+
+    def parts() -> Iterator[PartFeatures]:
+        for number, reference in enumerate(features):
+            part = ray.get(reference)
+            yield part if decisions is None else decided(part, decisions[number], assembly)
+
+    def lines() -> Iterator[bytes]:
+        return chain.from_iterable(part.text.splitlines() for part in parts())
+
     try:
-        write_geojson(source, parts)
+        if name == RESULTS:
+            write_geojson(source, parts())
+        else:
+            with source.into.writing(name) as file:
+                write_parquet(file, lines, on_ground=source.grid.info.crs is not None)
     except RaytrackerError as err:
         return Note(str(err))
     return Note()
