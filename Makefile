@@ -49,11 +49,11 @@ $(OSML)/.fetched: | $(VENV)/.built
 	@$(VENV)/bin/python $(PIP_INSTALL) --no-deps --upgrade --target $(@D) osml-model-runner==$(OSML_VERSION) dacite==1.8.1
 	@touch $@
 
-demo: venv ## find the water in the sample image with examples/detect.py; results in out/demo
+demo: venv ## find the water in the sample image with examples/segment.py; results in out/demo
 	@rm -rf out/demo
-	$(VENV)/bin/raytracker run --embedded --image-id landsat7_sf_bay --output out/demo --tile-size 256 --region-size 512 examples/data/landsat7_sf_bay.tif examples/detect.py:detect
+	$(VENV)/bin/raytracker run --embedded --image-id landsat7_sf_bay --output out/demo --tile-size 256 --tile-overlap 64 --region-size 512 --merge union --merge-by kind --colormap '0=#f3efe6,1=#1f6fb4' examples/data/landsat7_sf_bay.tif examples/segment.py:segment
 	@echo; echo "out/demo/job.json, the job item:"; cat out/demo/job.json
-	@echo; echo "The picture is out/demo/map.png"
+	@echo; echo "The picture is out/demo/map.png, the mask out/demo/result.tif, the lakes out/demo/results.geojson"
 
 test: venv venv-localmode dynamodb-local osml ## run the tests: unit, integration, twelve seeds of chaos, local mode
 	@$(VENV)/bin/python tools/run_tests.py

@@ -5,8 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+import rasterio
 import ray
+from rasterio.features import shapes, sieve
+from rio_cogeo import cog_validate
 from shapely.geometry import Point, box, shape
 
 from raytracker.job_table import JobTable
@@ -115,6 +119,29 @@ def test_detect(tmp_path: Path, ray_cluster: None, dynamodb_local: str, job_tabl
     assert sum(f["properties"]["pixels"] for f in found["features"]) == pytest.approx(
         0.428 * 2181 * 1917, rel=0.01
     )
+
+
+def test_segment(tmp_path: Path, ray_cluster: None, dynamodb_local: str, job_table: JobTable):
+    """Mask and lakes are those of the whole scene, though 120 tiles were looked at."""
+    line = command(
+        tmp_path, "run", SF_BAY, "examples/segment.py:segment", "--table", job_table.table_name,
+        "--tile-size", "256", "--tile-overlap", "64", "--merge", "union", "--merge-by", "kind",
+        "--colormap", "1=#1f6fb4", "--format", "geojson", "--format", "parquet",
+    )  # fmt: skip
+    address = ray.get_runtime_context().gcs_address
+    where = {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb_local, "RAY_ADDRESS": address}
+    out = tmp_path / "out"
+    ended = run([*line, "--output", str(out)], ROOT, **where)
+    assert ended.returncode == 0, ended.stderr
+    with rasterio.open(SF_BAY) as scene, rasterio.open(out / "result.tif") as made:
+        whole = sieve((scene.read(1) < 30).astype("uint8"), 100)
+        assert (made.read(1) == whole).all()
+        assert made.colormap(1)[1] == (0x1F, 0x6F, 0xB4, 255)
+    assert cog_validate(out / "result.tif", strict=True) == (True, [], [])
+    found = json.loads((out / "results.geojson").read_bytes())
+    assert len(found["features"]) == sum(1 for _ in shapes(whole, whole == 1))
+    check_on_map(found)
+    assert pq.read_table(out / "results.parquet").num_rows == len(found["features"])
 
 
 def test_model(tmp_path: Path, ray_cluster: None, dynamodb_local: str, image_jobs: JobTable):
