@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.chaos.journal import ERROR, SUCCESS, Event, Journal
 from tests.chaos.plan import Scene
-from tests.chaos.scene import Spot, found, sizes
+from tests.chaos.scene import Spot, found, mask, sizes
 from tests.chaos.work import Broken, reason_of
 
 
@@ -88,9 +88,9 @@ def broken(label: str, number: int) -> Broken:
     return Broken(f"{label}: tile {number} does not work")
 
 
-def _found(pixels: Any, tile: Any) -> list[dict[str, Any]]:
+def _found(pixels: Any, tile: Any) -> dict[str, Any]:
     window, valid = tile.window, tile.valid
     spot = Spot(tile.row, tile.column, window.row_off, window.col_off, window.height, window.width)
     rows = slice(valid.row_off, valid.row_off + valid.height)
     columns = slice(valid.col_off, valid.col_off + valid.width)
-    return found(spot, pixels[0, rows, columns])
+    return {"features": found(spot, pixels[0, rows, columns]), "raster": mask(pixels[0])}

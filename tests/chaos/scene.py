@@ -95,6 +95,31 @@ def found(spot: Spot, pixels: Any) -> list[dict[str, Any]]:
     ]
 
 
+def mask(pixels: Any) -> Any:
+    """Returns the raster of a tile's pixels: each of its own pixel, below 126."""
+    return pixels // 2
+
+
+def raster(scene: Scene, numbers: Iterable[int]) -> Any:
+    """Returns what is to be in `result.tif` where these tiles succeeded: of each its own part."""
+    height, width = size(scene)
+    made = np.full((height, width), 255, np.uint8)
+    there = spots(scene)
+    for spot in (there[number] for number in numbers):
+        top, bottom = _own(spot.row, scene.shape[0], scene, height)
+        left, right = _own(spot.column, scene.shape[1], scene, width)
+        made[top:bottom, left:right] = mask(_pixels(top, left, bottom - top, right - left))
+    return made
+
+
+def _own(number: int, count: int, scene: Scene, length: int) -> tuple[int, int]:
+    """Returns where the part of a tile begins and ends that is its own: overlaps are halved."""
+    step = scene.tile - scene.overlap
+    begin = 0 if number == 0 else (2 * number * step + scene.overlap) // 2
+    end = length if number == count - 1 else (2 * (number + 1) * step + scene.overlap) // 2
+    return begin, min(end, length)
+
+
 def text(scene: Scene, numbers: Iterable[int]) -> bytes:
     """Returns what `results.geojson` is to be where these tiles succeeded."""
     there = spots(scene)

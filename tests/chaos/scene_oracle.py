@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, log2
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 
 from raytracker import JobItem
 from raytracker.job_table import ledger_of
 from tests.chaos.journal import ERROR, PENDING, RETURNED, SUCCESS, ranks
 from tests.chaos.killer import Killer
 from tests.chaos.scanner import Finding
-from tests.chaos.scene import text
+from tests.chaos.scene import raster, text
 from tests.chaos.scene_run import SceneRun
 
 
@@ -56,8 +61,11 @@ def _results(item: JobItem, run: SceneRun, tiles: bytes) -> Iterator[str]:
         if run.output.exists():
             yield "there is an output, and none was wanted"
         return
-    expected = text(run.scene, [n for n, seen in enumerate(tiles) if seen in (RETURNED, SUCCESS)])
-    there = (run.output / "results.geojson").read_bytes()
+    successes = [n for n, seen in enumerate(tiles) if seen in (RETURNED, SUCCESS)]
+    yield from _raster(run, successes)
+    expected, path = text(run.scene, successes), run.output / "results.geojson"
+    # Where there is a raster and no Feature, there is no such file.
+    there = path.read_bytes() if path.exists() or not successes else text(run.scene, [])
     sums = [hashlib.sha256(data).hexdigest()[:12] for data in (expected, there)]
     if sums[0] != sums[1]:
         have, want = (Counter(map(str, json.loads(d)["features"])) for d in (there, expected))
@@ -69,6 +77,21 @@ def _results(item: JobItem, run: SceneRun, tiles: bytes) -> Iterator[str]:
     for name in ("status", "region_success", "region_error", "tracker_run"):
         if job[name] != getattr(item, name):
             yield f"job.json says {name} {job[name]!r}, the item {getattr(item, name)!r}"
+
+
+def _raster(run: SceneRun, successes: Sequence[int]) -> Iterator[str]:
+    path = run.output / "result.tif"
+    if not successes:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path) as file:
+            there = file.read(1)
+    expected = raster(run.scene, successes)
+    if there.shape != expected.shape:
+        yield f"result.tif has {there.shape} pixels, not {expected.shape}"
+    elif wrong := np.argwhere(there != expected).tolist():
+        yield f"result.tif is wrong in {len(wrong)} pixels, the first at {wrong[0]}"
 
 
 def _models(run: SceneRun, killer: Killer, lines: Sequence[Mapping]) -> Iterator[str]:
