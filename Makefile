@@ -3,6 +3,7 @@ SEEDS ?= 0:12
 JOBS ?= 2
 BENCHES ?=
 MUTANTS ?=
+SECONDS ?= 60
 VENV := .venv
 LOCALMODE := .venv-localmode
 DYNAMODB_LOCAL_VERSION := 10.3.0
@@ -78,6 +79,9 @@ mutants: venv dynamodb-local ## break what the guarantee rests on: make mutants 
 
 screenshots: venv ## take the pictures of the page in docs/ anew; needs Chromium
 	@$(VENV)/bin/python tools/screenshots.py
+
+fuzz: venv ## read whatever chance makes of items, messages and objects: make fuzz SECONDS=600
+	@$(VENV)/bin/python -m tests.fuzz --seconds $(SECONDS)
 
 bench: venv dynamodb-local ## measure it beside the plain ways of doing the same: make bench BENCHES="tasks pool"
 	@$(VENV)/bin/python -m benchmarks $(BENCHES)

@@ -203,7 +203,8 @@ _JSON = st.recursive(
     max_leaves=6,
 )
 _OPTIONS = ["tile_size", "tile_overlap", "region_size", "roi", "roi_crs", "edges", "bands",
-            "skip_empty", "size", "bytes", "crs", "function"]  # fmt: skip
+            "skip_empty", "size", "bytes", "crs", "function", "merge", "merge_iou", "merge_by",
+            "formats", "blend", "stride", "nodata", "colormap", "band_names"]  # fmt: skip
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

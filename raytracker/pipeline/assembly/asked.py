@@ -165,7 +165,8 @@ def _one_of(name: str, value: Any, known: Sequence[str]) -> str | None:
 def _names(name: str, value: Any) -> list[str] | None:
     if value is None:
         return None
-    names = [value] if isinstance(value, str) else list(value)
+    is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+    names = list(value) if is_list else [value]
     if not names or not all(isinstance(each, str) and each for each in names):
         raise OutputError(f"{name} {value!r}: give names, such as ['class']")
     return names
