@@ -41,4 +41,5 @@ def cut_of(job: JobItem) -> dict[str, Any] | None:
 
 
 def _hash(roi: str) -> str:
-    return f"sha256:{hashlib.sha256(roi.encode()).hexdigest()}"
+    told = roi.encode("utf-8", "surrogatepass")  # whatever somebody wrote there
+    return f"sha256:{hashlib.sha256(told).hexdigest()}"

@@ -1,0 +1,124 @@
+"""Watching images until they have ended."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from raytracker.cli import watching
+from raytracker.cli.watching import Watched
+from raytracker.job_table import JobTable
+from tests.support import on_call
+from tests.support.on_call import NOW, invoke
+
+
+@pytest.fixture
+def table(moto_table: JobTable, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobTable]:
+    """A job table that the command finds."""
+    monkeypatch.setenv("RAYTRACKER_TABLE", moto_table.table_name)
+    return moto_table
+
+
+def put(table: JobTable, image_id: str, **more: Any) -> None:
+    """Of regions only, without a ledger."""
+    on_call.put(table, image_id, tracker_ledger=None, **more)
+
+
+def passing(monkeypatch: pytest.MonkeyPatch, *steps: Any) -> list[float]:
+    """Has something happen while the command waits; returns how long it waited each time."""
+    waited: list[float] = []
+    coming = iter(steps)
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        next(coming)()
+
+    monkeypatch.setattr(watching.time, "sleep", sleep)
+    monkeypatch.setattr(watching, "LINE_SECONDS", 0.0)
+    return waited
+
+
+def test_lines_until_all_have_ended(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each image when it changed; the exit status is that of the worst."""
+    put(table, "a", region_success=1)
+    put(table, "b", region_success=2)
+    waited = passing(
+        monkeypatch,
+        lambda: put(table, "a", region_success=3),
+        lambda: put(table, "a", region_success=4, end_time=int(NOW * 1000)),
+        lambda: put(table, "b", region_success=3, region_error=1, end_time=int(NOW * 1000)),
+    )
+    done = invoke("watch", "a", "b", "--every", "1", status=3)
+    assert waited == [1.0, 1.0, 1.0]
+    lines = done.stdout.splitlines()
+    assert [line.split(",")[0] for line in lines if line.startswith("a:")] == [
+        "a: IN_PROGRESS",
+        "a: IN_PROGRESS",
+        "a: SUCCESS",
+    ]
+    assert any(line.startswith("b: PARTIAL, 4/4 regions, 1 failed") for line in lines)
+
+
+def test_all_that_go_on(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those that come; what has ended before is not shown."""
+    put(table, "old", end_time=int(NOW * 1000))
+    put(table, "runs", region_success=1)
+
+    def ends() -> None:
+        put(table, "runs", region_success=4, end_time=int(NOW * 1000))
+        put(table, "comes", region_success=4, end_time=int(NOW * 1000))
+
+    passing(monkeypatch, ends)
+    done = invoke("watch", "--json")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["image_id"], row["done"]) for row in rows] == [("runs", 1), ("runs", 4)]
+    assert rows[0]["total"] == 4
+    assert "no image of table" in invoke("watch").stderr
+
+
+def test_an_image_that_is_not_there(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the beginning, or not any more."""
+    assert "is not in table" in invoke("watch", "nowhere", status=2).stderr
+    put(table, "goes", region_success=1)
+    passing(monkeypatch, lambda: table.table.delete_item(Key={"image_id": "goes"}))
+    assert "'goes' is not in table" in invoke("watch", "goes", status=2).stderr
+
+
+def test_a_rate_is_of_the_last_minute_and_silence_has_none(table: JobTable) -> None:
+    """Whoever is silent may never come to an end."""
+    now = NOW
+    watched = Watched(lambda: now)
+    put(table, "a", region_success=1)
+    job = table.read("a")
+    assert job is not None
+    assert watched.see(job).rate is None
+    now += 10
+    put(table, "a", region_success=3)
+    job = table.read("a")
+    assert job is not None
+    seen = watched.see(job)
+    assert seen.rate == pytest.approx(0.2)
+    assert seen._replace(silent=False).left == pytest.approx(5)
+    assert seen._replace(silent=True).left is None
+    now += 100
+    assert watched.see(job).rate is None
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_bars_fit_a_terminal(table: JobTable, width: int) -> None:
+    """A line for each image, whatever its name."""
+    put(table, "a" * 30, region_success=1)
+    put(table, "evil\x1b[2J", region_success=3, region_error=1)
+    watched = Watched()
+    jobs = [table.read("a" * 30), table.read("evil\x1b[2J")]
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    console.print(watching._table([watched.see(job) for job in jobs if job is not None]))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b[2J" not in shown
+    assert "1/4 regions" in shown
+    assert all(len(line) <= width for line in shown.splitlines())
