@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .job_table import JobItem, JobTable
     from .ledger import Outcome
     from .local import EmbeddedDynamoDB
-    from .pipeline import Work, Workers, process_image
+    from .pipeline import Work, Workers, collect, process_image
     from .progress import Progress
     from .tracker import ImageTracker
 
@@ -30,6 +30,7 @@ __all__ = [
     "Progress",
     "RaytrackerError",
     "process_image",
+    "collect",
     "Work",
     "Workers",
     "EmbeddedDynamoDB",
@@ -44,6 +45,7 @@ _HOME = {
     "Progress": "progress",
     "RaytrackerError": "errors",
     "process_image": "pipeline",
+    "collect": "pipeline",
     "Work": "pipeline",
     "Workers": "pipeline",
     "EmbeddedDynamoDB": "local",

@@ -70,6 +70,7 @@ def test_the_core_needs_ray_and_boto3_only(metadata: Message):
         "dev",
         "embedded",
         "imagery",
+        "parquet",
         "serve",
     }
 

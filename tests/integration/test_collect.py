@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from raytracker import JobItem, JobTable, Work
+from raytracker import JobItem, JobTable, Work, collect
 from raytracker.errors import JobStopped, OutputError
 from raytracker.imagery import Tile
-from raytracker.pipeline import collect
 from tests.support.scenes import BAHAMAS, outline, results
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

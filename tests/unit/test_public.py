@@ -70,7 +70,8 @@ for name in {raytracker.__all__}:
 """
     said = without(IMAGERY, code).stdout.splitlines()
     cure = 'pip install "raytracker[imagery]"'
-    assert [line.partition(":")[0] for line in said] == ["process_image", "Work", "Workers"]
+    names = [line.partition(":")[0] for line in said]
+    assert names == ["process_image", "collect", "Work", "Workers"]
     for line in said:
         name = line.partition(":")[0]
         assert line.startswith(f"{name}: ModuleNotFoundError: No module named ")
