@@ -24,8 +24,9 @@ from .options import (
     seconds_of,
     size_of,
 )
-from .tables import EMBEDDED_TABLE, ImageId, TableName, job_of, table_app, table_name_of
-from .told import COST_EPILOG, DEV_EPILOG, FIRST_STEPS, RUN_EPILOG, STATUS_EPILOG, told
+from .status import STATUS_EPILOG, AsJson, status
+from .tables import EMBEDDED_TABLE, TableName, table_app, table_name_of
+from .told import COST_EPILOG, DEV_EPILOG, FIRST_STEPS, RUN_EPILOG, told
 
 app = typer.Typer(
     help="Runs a function over every tile of an image, in Ray tasks, and knows how far it has "
@@ -60,16 +61,6 @@ class RoiCrs(str, Enum):
 
     image = "image"
     lonlat = "lonlat"
-
-
-AsJson = Annotated[
-    bool,
-    typer.Option(
-        "--json",
-        help="Print the job item as one JSON object on the last line of stdout, which is all "
-        "that is printed there.",
-    ),
-]
 
 
 def main() -> None:
@@ -349,24 +340,7 @@ def _area(roi: str | None, roi_crs: RoiCrs | None) -> dict[str, str | None]:
     return {"roi": found, "roi_crs": crs}
 
 
-@app.command(epilog=STATUS_EPILOG)
-def status(
-    image_id: ImageId,
-    table: TableName = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show how far an image has come, as the table knows it."""
-    with told():
-        from .show import EXIT_STATUS, print_json, print_status
-
-        job = job_of(image_id, table_name_of(table))
-        if as_json:
-            print_json(job)
-        else:
-            print_status(job)
-    raise typer.Exit(EXIT_STATUS.get(job.status, 0))
-
-
+app.command(epilog=STATUS_EPILOG)(status)
 add_commands(app)
 
 

@@ -1,7 +1,7 @@
 """One image from the file to the ended job item, and where the results go."""
 
 from .assembly.asked import Assembly
-from .collect import collect
+from .collecting import collect
 from .delivery import files_of
 from .plan import Cut, Plan, plan_image
 from .process import process_image

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..job_table import JobItem, Starter, is_alive, last_news
 from ..ledger import Ledger, Outcome
+from .rows import is_silent
 
 MAX_SHOWN = 10  # regions
 
@@ -18,7 +19,11 @@ def details_of(job: JobItem, ledger: Ledger | None) -> dict[str, Any]:
         job: The item.
         ledger: That of the item; None: it has none.
     """
-    more: dict[str, Any] = {"last_write": last_news(job), "trouble": trouble_of(job)}
+    more: dict[str, Any] = {
+        "last_write": last_news(job),
+        "silent": is_silent(job, time.time()),
+        "trouble": trouble_of(job),
+    }
     if ledger is not None:
         pending = ledger.pending()
         more["region_pending"] = len(pending)
@@ -40,6 +45,8 @@ def seconds_left(job: JobItem, ledger: Ledger) -> float | None:
     """Returns the time left at the average rate since the start, where that can be told."""
     settled, tiles = ledger.tile_success + ledger.tile_error, ledger.layout.tile_count
     if not settled or settled == tiles or job.end_time is not None or not job.processing_duration:
+        return None
+    if is_silent(job, time.time()):  # it may never come to an end
         return None
     return job.processing_duration * (tiles - settled) / settled
 

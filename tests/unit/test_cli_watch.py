@@ -122,3 +122,16 @@ def test_bars_fit_a_terminal(table: JobTable, width: int) -> None:
     assert "\x1b[2J" not in shown
     assert "1/4 regions" in shown
     assert all(len(line) <= width for line in shown.splitlines())
+
+
+def test_a_stale_run_has_an_exit_status_of_its_own(table: JobTable) -> None:
+    """And no time left; one that lives, or has ended, has not."""
+    on_call.put(table, "lives", processing_duration=60)
+    on_call.put(table, "silent", tracker_alive_until=int(NOW - 600), processing_duration=60)
+    on_call.put(table, "over", end_time=int(NOW * 1000), region_success=4)
+    invoke("status", "lives", "--stale")
+    invoke("status", "silent")
+    shown = json.loads(invoke("status", "silent", "--stale", "--json", status=6).stdout)
+    assert (shown["silent"], shown["eta_seconds"]) == (True, None)
+    assert json.loads(invoke("status", "lives", "--json").stdout)["eta_seconds"] == 60
+    invoke("status", "over", "--stale")
