@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from .ledger import Ledger
+from .notebook import card
 
 
 class Failed(NamedTuple):
@@ -66,6 +67,14 @@ class Progress:
 
     def __repr__(self) -> str:
         return f"<Progress: {self.status}, {in_words(self)}>"
+
+    def _repr_html_(self) -> str:
+        more = in_words(self).split(", ")
+        rest = [part for part in more if part.endswith((" regions", "tiles/s", " left"))]
+        what = "tiles" if self.tile_count != self.region_count else "regions"
+        shown = rest if what == "tiles" else [part for part in rest if not part.endswith("regions")]
+        counts = self.tile_success, self.tile_error, self.tile_count
+        return card("", self.status, *counts, what, shown)
 
     @classmethod
     def of(

@@ -11,6 +11,7 @@ from ..ddb import DDBItem, DDBKey, to_python
 from ..errors import LedgerError
 from ..image_request import ImageRequest
 from ..ledger import Ledger
+from ..notebook import card
 from .attributes import checked
 from .ledger_text import from_text
 
@@ -186,6 +187,17 @@ class JobItem(DDBItem):
         if self.region_error:
             parts.append(f"{self.region_error:,} failed")
         return f"<JobItem {self.image_id!r}: {', '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        tiles = self.tile_counts()
+        success, error = self.region_success or 0, self.region_error or 0
+        regions = f"{success + error:,} of {self.region_count or 0:,} regions"
+        if not tiles or tiles["tile_count"] == self.region_count:
+            return card(
+                self.image_id, self.status, success, error, self.region_count or 0, "regions"
+            )
+        counts = tiles["tile_success"], tiles["tile_error"], tiles["tile_count"]
+        return card(self.image_id, self.status, *counts, "tiles", [regions])
 
     def to_dict(self) -> dict[str, Any]:
         """All of OSML's attributes (None included), tiles, status, why tiles failed, JSON-ready."""

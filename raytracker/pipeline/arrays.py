@@ -53,8 +53,8 @@ def split(result: Any, tile: Tile, stride: int = 1) -> tuple[Any, dict[str, NDAr
 
 def is_array(value: Any) -> bool:
     """Whether something is an array of numbers, of numpy or of what numpy makes one of."""
-    if isinstance(value, np.ndarray):
-        return True
+    if isinstance(value, (np.ndarray, np.generic)):
+        return isinstance(value, np.ndarray)
     # A tensor, an image of xarray; not shapely's geometries, nor numbers.
     return hasattr(value, "__array__") and hasattr(value, "shape") and hasattr(value, "dtype")
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from ..actor import Spec
 from ..job_table import JobItem, JobTable
 from ..ledger import Ledger, Outcome
-from ..progress import Progress
+from ..notebook import GREEN, GREY, RED, card
+from ..progress import Progress, in_words
 from .run import Run
+
+_PACE = ("tiles/s", " left")  # how quickly it gets on
 
 
 class View:
@@ -32,6 +37,36 @@ class View:
         if self._seen is not None:  # a repr asks nobody
             parts.append(f"last seen {self._seen}")
         return f"<ImageTracker {self.image_id!r}: {', '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        return self._card(self.progress(), self.outcomes())
+
+    def show(self, every: float = 1.0) -> None:
+        """Shows how the image gets on in a cell of a notebook, until it has ended.
+
+        Interrupting the cell ends the looking, and nothing else.
+
+        Args:
+            every: Seconds between looks.
+
+        Raises:
+            ImportError: This is no notebook, and IPython is not there.
+        """
+        from IPython.display import HTML, display
+
+        cell = display(HTML(self._repr_html_()), display_id=True)
+        while (progress := self.progress()).status in ("STARTED", "IN_PROGRESS"):
+            time.sleep(every)
+            cell.update(HTML(self._card(progress, self.outcomes())))
+        cell.update(HTML(self._card(progress, self.outcomes())))
+
+    def _card(self, progress: Progress, outcomes: Sequence[Outcome]) -> str:
+        counts = progress.tile_success, progress.tile_error, progress.tile_count
+        what = "tiles" if progress.tile_count != progress.region_count else "regions"
+        more = [part for part in in_words(progress).split(", ") if part.endswith(_PACE)]
+        colours = {Outcome.ERROR: RED, Outcome.PENDING: GREY}
+        regions = [colours.get(each, GREEN) for each in outcomes]
+        return card(self.image_id, progress.status, *counts, what, more, regions)
 
     def _saw(self, job: JobItem) -> JobItem:
         self._seen = job.status

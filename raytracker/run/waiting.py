@@ -256,6 +256,9 @@ def _end(run: Run, state: str | None, timeout: float) -> Status:
                 raise status.trouble
             if _is_over(status, ends=True):
                 return status
+            # Not claimed is what it was: it may have been since.
+            if isinstance(refused, TableUnavailable):
+                refused = None
             if refused is not None and status.progress is not None:
                 raise refused
         if time.monotonic() >= deadline:

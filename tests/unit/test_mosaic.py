@@ -252,6 +252,7 @@ class Tensor:
         ({"type": "FeatureCollection", "features": []}, {}),
         (None, {}),
         ([], {}),
+        (np.float32(3), {}),
     ],
 )
 def test_arrays_that_a_function_may_return(result: Any, arrays: Any) -> None:

@@ -17,7 +17,7 @@ from raytracker.pipeline.assembly import parquet
 from raytracker.pipeline.assembly.parquet import check_installed, write_parquet
 
 
-def line(geometry: Any, **properties: Any) -> bytes:
+def line(geometry: Any, /, **properties: Any) -> bytes:
     there = None if geometry is None else mapping(geometry)
     return json.dumps({"type": "Feature", "geometry": there, "properties": properties}).encode()
 
@@ -50,6 +50,21 @@ def test_columns_hold_what_features_have() -> None:
     assert table["many"].to_pylist() == ["[1, 2]", None, None]
     assert table["flag"].to_pylist() == [True, None, None]
     assert table["bbox_"].to_pylist() == [None, "theirs", None]
+
+
+def test_no_value_is_changed_or_lost() -> None:
+    """What one type would bend is text; a name that is ours gets an underscore, if that is free."""
+    lines = [
+        line(None, geometry=1, geometry_=2, both=True, large=2**53 + 1, whole=1, big=2**60),
+        line(None, geometry=3, geometry_=4, both=5, large=0.5, whole=2.5, big=7),
+    ]
+    table = pq.read_table(io.BytesIO(written(lines)))
+    assert table["geometry__"].to_pylist() == [1, 3]
+    assert table["geometry_"].to_pylist() == [2, 4]
+    assert table["both"].to_pylist() == ["true", "5"]
+    assert table["large"].to_pylist() == [str(2**53 + 1), "0.5"]
+    assert table["whole"].to_pylist() == [1.0, 2.5]
+    assert table["big"].to_pylist() == [2**60, 7]
 
 
 @pytest.mark.parametrize("on_ground", [True, False])

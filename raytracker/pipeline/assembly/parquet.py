@@ -17,8 +17,7 @@ from ...errors import OutputError
 
 ROWS = 50_000  # of a row group: as many Features are in memory
 CREATED_BY = "raytracker"
-# What a property's values are, from the most narrow to what holds all.
-_KINDS = ("bool", "int64", "double", "string")
+EXACT = 2**53  # integers up to here are floats, too
 
 Lines = Callable[[], Iterable[bytes]]
 
@@ -53,7 +52,8 @@ def write_parquet(file: IO[bytes], lines: Lines, *, on_ground: bool) -> None:
 
     kinds, types, bounds = _looked_at(lines())
     columns = [pa.field("geometry", pa.binary()), pa.field("bbox", _box_type(pa))]
-    columns += [pa.field(name, getattr(pa, _arrow(kind))()) for name, kind in kinds.items()]
+    named = _columns(kinds)
+    columns += [pa.field(named[name], getattr(pa, _arrow(kind))()) for name, kind in kinds.items()]
     geometry: dict[str, Any] = {
         "encoding": "WKB",
         "geometry_types": sorted(types),
@@ -93,33 +93,58 @@ def _grouped(lines: Iterable[bytes]) -> Iterator[list[dict[str, Any]]]:
 
 def _looked_at(lines: Iterable[bytes]) -> tuple[dict[str, str], set[str], list[float] | None]:
     """Returns what all Features are: the kind of each property, the geometries, and the bounds."""
-    ranks: dict[str, int] = {}
+    found: dict[str, str | None] = {}
     types: set[str] = set()
     low, high = np.full(2, np.inf), np.full(2, -np.inf)
     for line in lines:
         feature = json.loads(line)
         for name, value in feature["properties"].items():
-            ranks[name] = max(ranks.get(name, 0), _rank(value))
+            found[name] = _of_both(found.get(name), _kind(value))
         if feature["geometry"] is not None:
             there = shape(feature["geometry"])
             types.add(f"{there.geom_type}{' Z' if there.has_z else ''}")
             left, top, right, bottom = there.bounds
             low = np.fmin(low, (left, top))
             high = np.fmax(high, (right, bottom))
-    kinds = {_column(name): _KINDS[rank] for name, rank in sorted(ranks.items())}
+    kinds = {
+        name: {"number": "int64"}.get(kind or "bool", kind or "bool")
+        for name, kind in sorted(found.items())
+    }
     return kinds, types, [*low.tolist(), *high.tolist()] if np.isfinite(low).all() else None
 
 
-def _column(name: str) -> str:
-    return f"{name}_" if name in ("geometry", "bbox") else name
+def _columns(names: Iterable[str]) -> dict[str, str]:
+    """Returns the column of each property: its name, or with an underscore more if that is ours."""
+    taken = {"geometry", "bbox", *names}
+    columns = {}
+    for name in names:
+        column = name
+        while (column != name and column in taken) or column in ("geometry", "bbox"):
+            column += "_"
+        taken.add(column)
+        columns[name] = column
+    return columns
 
 
-def _rank(value: Any) -> int:
-    if value is None or isinstance(value, bool):
-        return 0
-    if isinstance(value, int):
-        return 1 if -(2**63) <= value < 2**63 else 3
-    return 2 if isinstance(value, float) else 3
+def _kind(value: Any) -> str | None:
+    """Returns what holds a value; None: anything."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return "int64" if abs(value) > EXACT else "number"
+    return "double" if isinstance(value, float) else "string"
+
+
+def _of_both(one: str | None, other: str | None) -> str | None:
+    """Returns what holds all values of two kinds, and changes none."""
+    kinds = {one, other} - {None}
+    if len(kinds) <= 1:
+        return next(iter(kinds), None)
+    if "number" in kinds and kinds <= {"number", "int64", "double"}:
+        return next(iter(kinds - {"number"}))
+    return "string"
 
 
 def _table(pa: Any, schema: Any, features: list[dict[str, Any]], kinds: Mapping[str, str]) -> Any:
@@ -134,10 +159,9 @@ def _table(pa: Any, schema: Any, features: list[dict[str, Any]], kinds: Mapping[
         for box in bounds.tolist()
     ]
     columns = [pa.array(list(wkb), pa.binary()), pa.array(boxes, schema.field("bbox").type)]
-    named = [{_column(name): value for name, value in f["properties"].items()} for f in features]
     for name, kind in kinds.items():
-        values = [_value(each.get(name), kind) for each in named]
-        columns.append(pa.array(values, schema.field(name).type))
+        values = [_value(each["properties"].get(name), kind) for each in features]
+        columns.append(pa.array(values, schema.field(len(columns)).type))
     return pa.Table.from_arrays(columns, schema=schema)
 
 

@@ -112,12 +112,19 @@ def _components(found: _Found) -> Iterator[Numbers]:
 
     for begin in range(0, count, BLOCK):
         for ones, others in found.overlapping(np.arange(begin, min(count, begin + BLOCK)), 0.0):
-            pairs = np.column_stack([label[ones], label[others]])
-            for one, other in np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0).tolist():
-                low, high = sorted((root(one), root(other)))
-                label[high] = low
+            if not len(ones):
+                continue
             there = np.unique(np.concatenate([ones, others]))
-            label[there] = [root(number) for number in there.tolist()]
+            # First each with the least of its own, which of a crowd is all that there is to do.
+            starts = np.flatnonzero(np.diff(ones, prepend=-1))
+            least = np.minimum.reduceat(label[others], starts)
+            for pairs in (np.column_stack([ones[starts], least]), np.column_stack([ones, others])):
+                labels = label[pairs]
+                apart = np.unique(labels[labels[:, 0] != labels[:, 1]], axis=0)
+                for one, other in apart.tolist():
+                    low, high = sorted((root(one), root(other)))
+                    label[high] = low
+                label[there] = [root(number) for number in there.tolist()]
     roots = np.array([root(number) for number in range(count)], np.intp)
     order = np.argsort(roots, kind="stable")
     starts = np.flatnonzero(np.diff(roots[order], prepend=-1))

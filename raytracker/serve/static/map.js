@@ -16,7 +16,6 @@ export class TileMap {
   #chosen = null; // {row, column}
   #asked = 0;
   #held = new Map(); // pointers that are down
-  #moved = false;
 
   constructor(canvas, readout, query) {
     this.canvas = canvas;
@@ -203,7 +202,6 @@ export class TileMap {
   #down(event) {
     this.canvas.setPointerCapture(event.pointerId);
     this.#held.set(event.pointerId, { x: event.offsetX, y: event.offsetY });
-    this.#moved = false;
     this.#point(event);
   }
 
