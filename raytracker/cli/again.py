@@ -91,7 +91,8 @@ def redrive(
         else:
             jobs = _found(JobTable(name), wanted, reason)
         _show(jobs)
-        if jobs and not yes and not typer.confirm(f"redrive these {len(jobs)} images?"):
+        these = "this image" if len(jobs) == 1 else f"these {len(jobs)} images"
+        if jobs and not yes and not typer.confirm(f"redrive {these}?"):
             raise Refused("nothing was done")
         allowed = {"allow_url": allow_url, "allow_driver": tuple(allow_driver or ())}
         from ..pipeline import Work
@@ -120,9 +121,16 @@ def _found(table: JobTable, wanted: Wanted, reason: str | None) -> list[JobItem]
 
 
 def _has(job: JobItem, prefix: str) -> bool:
+    from ..errors import LedgerError
     from ..job_table import ledger_of
+    from .show import one_line
 
-    return any(reason.startswith(prefix) for reason in ledger_of(job).reasons().values())
+    try:
+        reasons = ledger_of(job).reasons().values()
+    except LedgerError as err:  # the others are not to wait for it
+        typer.echo(f"left out: {one_line(err)}", err=True)
+        return False
+    return any(reason.startswith(prefix) for reason in reasons)
 
 
 def _show(jobs: list[JobItem]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -161,21 +161,37 @@ def _until_the_end(look: Callable[[], list[JobItem]], every: float, as_json: boo
     from rich.console import Console
     from rich.live import Live
 
+    from ..errors import TableUnavailable
+    from .show import one_line
+
     watched, console = Watched(), Console()
-    if as_json or not console.is_terminal:
-        lines = _Lines(as_json)
-        while True:
-            seen = [watched.see(job) for job in look()]
-            lines.show(seen)
-            if all(each.has_ended for each in seen):
-                return seen
-            time.sleep(every)
     seen = [watched.see(job) for job in look()]
-    with Live(_table(seen), console=console, auto_refresh=False) as live:
+
+    def looks() -> Iterator[list[Seen]]:
+        """Yields what is seen; the table may be away for a while."""
+        nonlocal seen
+        yield seen
         while not all(each.has_ended for each in seen):
             time.sleep(every)
-            seen = [watched.see(job) for job in look()]
-            live.update(_table(seen), refresh=True)
+            try:
+                seen = [watched.see(job) for job in look()]
+            except TableUnavailable as err:
+                typer.echo(f"{one_line(err)}; asking again", err=True)
+                continue
+            yield seen
+
+    try:
+        if as_json or not console.is_terminal:
+            lines = _Lines(as_json)
+            for each in looks():
+                lines.show(each)
+        else:
+            with Live(console=console, auto_refresh=False) as live:
+                for each in looks():
+                    live.update(_table(each), refresh=True)
+    except KeyboardInterrupt:
+        typer.echo("not watched any more; the images go on", err=True)
+        raise typer.Exit(130) from None
     return seen
 
 

@@ -35,7 +35,7 @@ def put(table: JobTable, image_id: str, **more: Any) -> JobItem:
             "tracker_run": "run",
             "tracker_ledger": to_text(ledger.encode()),
             "tracker_started_by": ELSEWHERE.to_text(),
-            "tracker_alive_until": int(NOW + 140),
+            "tracker_alive_until": int(time.time() + 140),  # of a module NOW may be long ago
             **more,
         },
     )

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from raytracker.cli import watching
 from raytracker.cli.watching import Watched
+from raytracker.errors import TableUnavailable
 from raytracker.job_table import JobTable
 from tests.support import on_call
 from tests.support.on_call import NOW, invoke
@@ -135,3 +136,49 @@ def test_a_stale_run_has_an_exit_status_of_its_own(table: JobTable) -> None:
     assert (shown["silent"], shown["eta_seconds"]) == (True, None)
     assert json.loads(invoke("status", "lives", "--json").stdout)["eta_seconds"] == 60
     invoke("status", "over", "--stale")
+
+
+def test_a_table_that_is_away_is_asked_again(
+    table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, and what was seen stays."""
+    put(table, "a", region_success=1)
+    read = JobTable.read
+
+    def away() -> None:
+        def unavailable(*_: Any) -> Any:
+            raise TableUnavailable("no answer")
+
+        monkeypatch.setattr(JobTable, "read", unavailable)
+
+    def back() -> None:
+        monkeypatch.setattr(JobTable, "read", read)
+        put(table, "a", region_success=4, end_time=int(NOW * 1000))
+
+    passing(monkeypatch, away, back)
+    done = invoke("watch", "a")
+    assert "no answer; asking again" in done.stderr
+    assert done.stdout.splitlines()[-1].startswith("a: SUCCESS")
+
+
+def test_an_interrupt_ends_the_looking_only(
+    table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says so."""
+    put(table, "a", region_success=1)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    passing(monkeypatch, interrupt)
+    assert "the images go on" in invoke("watch", "a", status=130).stderr
+
+
+def test_a_damaged_item_is_left_out_of_a_redrive(table: JobTable) -> None:
+    """The others are not to wait for it."""
+    for image_id, ledger in (("good", None), ("damaged", "not base64")):
+        more = {} if ledger is None else {"tracker_ledger": ledger}
+        on_call.put(table, image_id, region_error=1, region_success=3, **more)
+    asked = invoke("redrive", "m:f", "--reason", "x", "--status", "PARTIAL", status=0)
+    assert "left out: image 'damaged'" in asked.stderr
+    assert "no image fits" in asked.stderr
