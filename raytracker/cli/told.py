@@ -119,13 +119,25 @@ def in_options(error: RaytrackerError, text: str) -> str:
     return text
 
 
+_NAMES = {"formats": "--format", "band_names": "--band-name"}
+
+
+def _is_colour(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(each, int) for each in value)
+
+
 def _option(name: str, value: Any) -> str:
     """Returns an argument of `process_image` as an option of the command."""
     if name == "function":
         return f"function {value}"
     if name == "arguments":
         return f"--constructor-arg of the hash {value}"
-    option = f"--{name.replace('_', '-')}"
+    option = _NAMES.get(name, f"--{name.replace('_', '-')}")
+    if name in ("formats", "merge_by", "band_names") and isinstance(value, (list, tuple)):
+        return " ".join(f"{option} {each}" for each in value)
+    if isinstance(value, dict):  # colours by value; of several rasters only Python says them
+        colours = (f"{key}=#{bytes(each).hex()}" for key, each in value.items() if _is_colour(each))
+        return f"{option} {','.join(colours) or value}"
     if value is None or isinstance(value, bool):
         return option if value else f"no {option}"
     if isinstance(value, (list, tuple)):

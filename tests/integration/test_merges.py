@@ -14,6 +14,7 @@ from rasterio.features import shapes
 from shapely.geometry import shape
 
 from raytracker import ImageRequest, JobItem, JobTable
+from raytracker.errors import ResumeMismatch
 from raytracker.imagery import Tile, describe
 from raytracker.pipeline.geometry import in_pixels
 from tests.support.scenes import BAHAMAS, LANDSAT, results
@@ -127,6 +128,27 @@ def test_a_request_is_merged_as_it_says(
     kept = [f["properties"]["featureClasses"][0]["score"] for f in results(tmp_path)["features"]]
     assert 1 <= len(kept) < 4
     assert min(kept) > 0.3
+
+
+def but_one(pixels: Any, tile: Tile) -> Any:
+    if (tile.row, tile.column) == (1, 1):
+        raise ValueError("haze")
+    return corner(pixels, tile)
+
+
+def test_a_resume_merges_as_the_run_began(run: Callable[..., JobItem], tmp_path: Path) -> None:
+    """It need not be told again; told otherwise it is refused, and nothing has changed."""
+    how = {"merge": "nms", "merge_score": "sure", "merge_iou": 0.4}
+    assert run(but_one, tile_overlap=64, **how).status == "PARTIAL"
+    before = results(tmp_path)
+    again = {"if_exists": "resume", "redrive": True, "take_over": True, "tile_overlap": 64}
+    with pytest.raises(ResumeMismatch, match="merge='nms'; the resume is given merge='union'"):
+        run(corner, **again, merge="union", merge_score="sure", merge_iou=0.4)
+    assert results(tmp_path) == before
+    assert run(corner, **again).status == "SUCCESS"
+    [best] = results(tmp_path)["features"]
+    assert best["properties"]["sure"] == pytest.approx(0.65)
+    assert not list((tmp_path / "out").glob("tiles-*"))
 
 
 def unscored(_: Any, tile: Tile) -> Any:
