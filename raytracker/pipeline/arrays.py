@@ -14,9 +14,20 @@ from ..imagery import Tile
 
 FEATURES = "features"
 RASTER = "raster"
-# As GeoTIFF has them. What numpy has beside them is widened.
-_WIDENED = {"bool": "uint8", "float16": "float32", "longdouble": "float64"}
-_KINDS = "buif"
+# What a GeoTIFF holds, by numpy's names: GDAL's. What numpy has beside them becomes one of them.
+GDAL_NAMES = {
+    "uint8": "Byte",
+    "int8": "Int8",
+    "uint16": "UInt16",
+    "int16": "Int16",
+    "uint32": "UInt32",
+    "int32": "Int32",
+    "uint64": "UInt64",
+    "int64": "Int64",
+    "float32": "Float32",
+    "float64": "Float64",
+}
+_BECOMES = {"bool": "uint8", "float16": "float32", np.dtype(np.longdouble).name: "float64"}
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -69,8 +80,8 @@ def checked_array(value: Any, tile: Tile, stride: int = 1, name: str = RASTER) -
         array = np.asarray(value)
     except Exception as err:  # whatever a tensor on a GPU raises
         raise OutputError(f"the raster {name!r} can't become an array of numpy: {err}") from err
-    array = array.astype(_WIDENED.get(array.dtype.name, array.dtype), copy=False)
-    if array.dtype.kind not in _KINDS:
+    array = array.astype(_BECOMES.get(array.dtype.name, array.dtype), copy=False)
+    if array.dtype.name not in GDAL_NAMES:
         raise OutputError(
             f"the raster {name!r} is of {array.dtype}, which no GeoTIFF holds: return integers, "
             "floats or booleans"

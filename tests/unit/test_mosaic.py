@@ -246,6 +246,7 @@ class Tensor:
         (np.zeros((3, 6, 8), np.float64), {"raster": ("float64", (3, 6, 8))}),
         (np.zeros((6, 8), bool), {"raster": ("uint8", (1, 6, 8))}),
         (np.zeros((6, 8), np.float16), {"raster": ("float32", (1, 6, 8))}),
+        (np.zeros((6, 8), np.longdouble), {"raster": ("float64", (1, 6, 8))}),
         (np.zeros((6, 8), ">i2"), {"raster": ("int16", (1, 6, 8))}),
         (Tensor(np.zeros((6, 8), np.uint8)), {"raster": ("uint8", (1, 6, 8))}),
         ({"mask": np.zeros((6, 8), np.uint8), "features": []}, {"mask": ("uint8", (1, 6, 8))}),
@@ -294,6 +295,9 @@ def test_what_is_said_of_rasters_is_theirs() -> None:
         check_raster("score", array, RasterAssembly("crop", 1, None, {1: (0, 0, 9)}))
     with pytest.raises(OutputError, match="nodata=300: no value of uint8"):
         check_raster("m", array.astype(np.uint8), RasterAssembly("crop", 1, 300))
+    with pytest.raises(OutputError, match="no value of float32"):
+        nodata_of(F32, 1e300)
+    assert nodata_of(F32, float("-inf")) == float("-inf")
     assert nodata_of(Kind("int16", 1), None) == 32767
     assert np.isnan(nodata_of(F32, None))
     assert nodata_of(F32, 0) == 0

@@ -17,23 +17,11 @@ from rasterio.env import Env
 
 from ...imagery import Grid
 from ...imagery.info import parsed_crs
+from ..arrays import GDAL_NAMES
 from ..store import ResultStore
 from .asked import RasterAssembly
 from .mosaic import BLOCK, Rectangle, nodata_of, raster_size
 from .source import Kind
-
-_GDAL_NAMES = {
-    "uint8": "Byte",
-    "int8": "Int8",
-    "uint16": "UInt16",
-    "int16": "Int16",
-    "uint32": "UInt32",
-    "int32": "Int32",
-    "uint64": "UInt64",
-    "int64": "Int64",
-    "float32": "Float32",
-    "float64": "Float64",
-}
 
 
 def write_cog(
@@ -112,7 +100,7 @@ def _band(
     how: RasterAssembly,
 ) -> list[str]:
     nodata = nodata_of(kind, how.nodata)
-    lines = [f'<VRTRasterBand dataType="{_GDAL_NAMES[kind.dtype]}" band="{band}">']
+    lines = [f'<VRTRasterBand dataType="{GDAL_NAMES[kind.dtype]}" band="{band}">']
     if how.band_names is not None:
         lines.append(f"<Description>{escape(how.band_names[band - 1])}</Description>")
     lines.append(f"<NoDataValue>{'nan' if math.isnan(nodata) else repr(nodata)}</NoDataValue>")

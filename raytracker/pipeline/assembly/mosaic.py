@@ -167,8 +167,8 @@ def _mean(
 ) -> NDArray[Any]:
     """Returns the pixels of a strip, each the mean of all tiles that have it.
 
-    A tile's weight falls with the distance from its middle, in whole numbers: float64 then holds
-    sums of float32 exactly, and what is everywhere the same stays so.
+    A tile's weight falls with the distance from its middle, in whole numbers: so what is the same
+    in all tiles, as float32, stays so to the last bit; float64 has no room for that.
     """
     shape = strip.bottom - strip.top, strip.right - strip.left
     total = np.zeros((kind.bands, *shape))
@@ -225,9 +225,12 @@ def nodata_of(kind: Kind, given: float | None) -> float:
     dtype = np.dtype(kind.dtype)
     if given is None:
         return float("nan") if dtype.kind == "f" else int(np.iinfo(dtype).max)
-    if dtype.kind != "f" and not (
-        float(given).is_integer() and np.iinfo(dtype).min <= given <= np.iinfo(dtype).max
-    ):
+    if dtype.kind == "f":
+        fits = np.isinf(given) or abs(given) <= float(np.finfo(dtype).max)
+    else:
+        limits = np.iinfo(dtype)
+        fits = float(given).is_integer() and limits.min <= given <= limits.max
+    if not fits:
         raise OutputError(f"nodata={given:g}: no value of {dtype}, of which the raster is")
     return given
 
