@@ -120,7 +120,7 @@ class Assembly(NamedTuple):
             _names("merge_by", self.merge_by),
             _number("merge_sigma", self.merge_sigma, 0, math.inf),
             _number("merge_skip", self.merge_skip, -math.inf, math.inf),
-            self.merge_unscored and True,
+            None if self.merge_unscored is None else bool(self.merge_unscored),
             _formats(self.formats),
             _by_name(partial(_one_of, "blend", known=BLENDS), self.blend),
             _stride(self.stride),

@@ -70,9 +70,9 @@ def located(features: Sequence[Mapping[str, Any]], tile: Tile, assembly: Assembl
 
 
 def _located(feature: Mapping[str, Any], tile: Tile, assembly: Assembly) -> list[Any] | None:
-    properties = feature["properties"]
-    if assembly.merge == "union":
-        group, score, wkb = group_of(properties, assembly), 0.0, ""
+    properties, is_union = feature["properties"], assembly.merge == "union"
+    if is_union:
+        group, score = group_of(properties, assembly), 0.0
     else:
         group, score = class_and_score(properties, assembly)
     if feature["geometry"] is None:
@@ -80,11 +80,9 @@ def _located(feature: Mapping[str, Any], tile: Tile, assembly: Assembly) -> list
     shape = in_pixels(feature["geometry"], tile)
     if shape.is_empty:
         return None
-    if assembly.merge == "union":
-        is_area = shape.geom_type in ("Polygon", "MultiPolygon")
-        wkb = shapely.to_wkb(shape, hex=True) if is_area else ""
-        return [shape.bounds, score, group, wkb or None]
-    return [shape.bounds, score, group, None]
+    is_area = shape.geom_type in ("Polygon", "MultiPolygon")
+    wkb = shapely.to_wkb(shape, hex=True) if is_union and is_area else None
+    return [shape.bounds, score, group, wkb]
 
 
 # --- of a part ---
