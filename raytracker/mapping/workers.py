@@ -39,7 +39,6 @@ class _Member:
     is_ready: bool = False
     watcher: Any = None  # the image whose engine waits for it
     places: list[Place] = field(default_factory=list)
-    reserved_for: Any = None  # an image whose suspect needs it alone
 
 
 @dataclass(eq=False)
@@ -85,6 +84,7 @@ class WorkerPool:
         self._lock = threading.RLock()
         self._members: list[_Member] = []
         self._images: dict[OfImage, None] = {}
+        self._kept: dict[OfImage, _Member] = {}  # for its suspect, which needs it alone
         self._failures = 0
         self._wait_until = self._look_at = 0.0
         self._fit = 0
@@ -213,28 +213,30 @@ class WorkerPool:
             member = self._empty(image) if alone else self._free(image)
             if member is None:
                 return None
-            member.reserved_for = None
             place = Place(member, image, alone)
             member.places.append(place)
             return place
 
     def _empty(self, image: OfImage) -> _Member | None:
         """Returns a worker with nothing to do; if there is none, keeps others from one for it."""
-        ours = [m for m in self._members if m.is_ready and m.reserved_for in (None, image)]
+        for_others = [member for other, member in self._kept.items() if other is not image]
+        ours = [m for m in self._members if m.is_ready and m not in for_others]
         empty = [member for member in ours if not member.places]
         if empty or not ours:
+            self._kept.pop(image, None)  # whichever it is, it needs one only
             return empty[0] if empty else None
-        if not any(member.reserved_for is image for member in ours):
-            min(ours, key=lambda member: len(member.places)).reserved_for = image
+        if self._kept.get(image) not in ours:
+            self._kept[image] = min(ours, key=lambda member: len(member.places))
         return None
 
     def _free(self, image: OfImage) -> _Member | None:
         """Returns a worker with room, where no other image is to have it first."""
+        kept = self._kept.values()
         free = [
             member
             for member in self._members
             if member.is_ready
-            and member.reserved_for is None
+            and member not in kept
             and len(member.places) < CHUNKS_OF_A_WORKER
             and not any(place.is_alone for place in member.places)
         ]
@@ -271,11 +273,10 @@ class WorkerPool:
         """An image has no more chunks to place."""
         with self._lock:
             self._images.pop(image, None)
+            self._kept.pop(image, None)
             for member in self._members:
                 if member.watcher is image:
                     member.watcher = None
-                if member.reserved_for is image:
-                    member.reserved_for = None
             self._wake()
 
     def _wake(self) -> None:

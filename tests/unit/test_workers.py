@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import ray
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from raytracker.mapping import workers
+from raytracker.mapping.dispatch import Chunk, Dispatch, Loss
 from raytracker.mapping.workers import CHUNKS_OF_A_WORKER, HUNGRY_SECONDS, Place, WorkerPool
 
 
@@ -41,7 +45,7 @@ class Image:
 
 def a_pool(ready: int) -> WorkerPool:
     """A pool of workers whose models are made."""
-    pool = WorkerPool(object, (), {}, options={}, least=ready, most=ready)
+    pool = WorkerPool(object, (), {}, options={}, least=min(1, ready), most=ready)
     for _ in range(ready):
         pool._wanted().is_ready = True
     return pool
@@ -125,3 +129,117 @@ def test_who_leaves_keeps_nothing() -> None:
     assert not image.take()
     pool.leave(other)  # type: ignore[arg-type]
     assert image.take()
+
+
+def test_a_suspect_that_found_another_worker_keeps_none() -> None:
+    """The one that was kept for it is everybody's again: it may be the only one that is left."""
+    pool = a_pool(2)
+    image, other = Image(pool), Image(pool)
+    assert other.take()
+    assert other.take()
+    assert not image.take(alone=True)  # one of the two is kept for it
+    kept = [place for place in other.places if not can_take(pool, place.member)]
+    other.places.sort(key=lambda place: place in kept)
+    other.leave()  # the other one is empty first
+    assert image.take(alone=True)
+    assert image.places[0].member is not kept[0].member
+    assert other.take()
+    assert other.places[-1].member is kept[0].member
+
+
+def can_take(pool: WorkerPool, member: Any) -> bool:
+    """Returns whether a worker has room for anybody."""
+    places = []
+    image = Image(pool)
+    while image.take():
+        places.append(image.places[-1])
+    pool.leave(image)  # type: ignore[arg-type]
+    for place in places:
+        pool.left(place, None)
+    return any(place.member is member for place in places)
+
+
+class Busy(Image):
+    """An image with tiles, of which some end the process that they are in."""
+
+    def __init__(self, pool: WorkerPool, tiles: int, deadly: set[int]) -> None:
+        super().__init__(pool)
+        self.dispatch = Dispatch(range(tiles), tiles, grain=2)
+        self.deadly = deadly
+        self.at: list[tuple[Place, Chunk]] = []
+
+    def submit(self, now: float) -> None:
+        """Places what it can; as `Chunked` does."""
+        while waiting := self.dispatch.waiting:
+            if (making := self._pool.prepare(self, waiting)) is not None:
+                making.member.is_ready = True
+                making.member.watcher = None
+                continue
+            for suspect in self.dispatch.kinds(now):
+                if not self.take(alone=suspect):
+                    continue
+                chunk = self.dispatch.next(now, suspect=suspect)
+                if chunk is not None:
+                    self.at.append((self.places.pop(), chunk))
+                    break
+                self._pool.left(self.places.pop(), None)
+            else:
+                return
+
+    def take_back(self, which: int, now: float) -> None:
+        """A chunk of it finishes, or ends its worker with whatever else is there."""
+        place, chunk = self.at.pop(which % len(self.at))
+        if not self.deadly & set(chunk.tiles):
+            self._pool.left(place, None)
+            self.dispatch.finished(chunk, {}, 0.1)
+            return
+        for image in self._pool._images:
+            for its in [its for its in image.at if its[0].member is place.member]:
+                image.at.remove(its)
+                image.lose(*its, now)
+        self.lose(place, chunk, now)
+
+    def lose(self, place: Place, chunk: Chunk, now: float) -> None:
+        """A chunk of it did not come back."""
+        self._pool.left(place, ray.exceptions.RayActorError())
+        self.dispatch.lost(chunk, Loss.PROCESS, "it died", now)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(
+    workers_=st.integers(1, 4),
+    images=st.lists(
+        st.tuples(st.integers(1, 12), st.sets(st.integers(0, 11), max_size=3)),
+        min_size=1,
+        max_size=3,
+    ),
+    order=st.lists(st.integers(0, 1000), min_size=8, max_size=8),
+)
+@example(2, [(1, set()), (3, set()), (3, {1})], [86, 0, 0, 0, 0, 0, 0, 0])
+def test_there_is_always_something_under_way(
+    workers_: int, images: list[tuple[int, set[int]]], order: list[int]
+) -> None:
+    """Whatever dies, and whatever finishes first: all tiles come to their end."""
+    now = 1000.0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(workers.time, "monotonic", lambda: now)
+        patched.setattr(workers.ray, "kill", lambda handle: None)
+        pool = a_pool(workers_)
+        all_ = [Busy(pool, tiles, deadly) for tiles, deadly in images]
+        for step in range(1000):
+            for image in all_:
+                image.submit(now)
+            going = [image for image in all_ if image.at]
+            if not going:
+                now += HUNGRY_SECONDS
+                for image in all_:
+                    image.submit(now)
+                going = [image for image in all_ if image.at]
+            if not going:
+                break
+            pick = order[step % len(order)]
+            going[pick % len(going)].take_back(pick, now)
+            for image in all_:
+                if image.dispatch.is_over:
+                    pool.leave(image)  # type: ignore[arg-type]
+    assert [image.dispatch.waiting for image in all_] == [0] * len(all_)
