@@ -1,7 +1,8 @@
 """Processes of a task's own: a forked one can't report, so the task reports what they return."""
 
-import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from math import isqrt
+from multiprocessing import get_context
 
 import ray
 
@@ -13,8 +14,8 @@ tracker = ImageTracker.start("processes", regions=[4] * 3, table="ImageJobs", if
 
 @ray.remote
 def process_region(tracker, region):
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        for tile, result in enumerate(pool.imap(isqrt, (n * n for n in range(4)))):
+    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+        for tile, result in enumerate(pool.map(isqrt, (n * n for n in range(4)))):
             with tracker.tile(region, tile):  # in the parent
                 assert result == tile
 
