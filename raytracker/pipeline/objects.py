@@ -29,6 +29,8 @@ MAX_UNPACKED_BYTES = 256_000_000  # and of its lines; a larger one is not writte
 MAX_ARRAY_BYTES = 4_000_000_000
 _PIECE = 1_024  # of an object: unpacked, at most a thousand times as large
 PACKING = 1  # smaller objects take longer to pack than they save
+_SAMPLE = 65_536  # bytes of an array that tell whether packing it is worth the while,
+_WORTH = 0.75  # which it is where they become so small: scores, mostly noise, take long and don't
 _KINDS = "buif"  # of arrays: what a raster holds
 
 Key = tuple[int, int]
@@ -214,7 +216,7 @@ def packed(results: Mapping[Key, TileResult]) -> tuple[str, bytes]:
         told = []
         for name, array in result.arrays.items():
             plain = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            data = zlib.compress(plain.data, PACKING)
+            data = _packed_array(plain)
             told.append([name, plain.dtype.str, plain.shape, at, len(data)])
             arrays.append(data)
             at += len(data)
@@ -232,6 +234,14 @@ def packed(results: Mapping[Key, TileResult]) -> tuple[str, bytes]:
             f"packed; at most {MAX_UNPACKED_BYTES} and {MAX_OBJECT_BYTES} are read"
         )
     return name_of(keys, [results[key].place for key in keys]), data
+
+
+def _packed_array(array: NDArray[Any]) -> bytes:
+    plain = array.data.cast("B") if array.size else b""
+    middle = len(plain) // 2
+    sample = plain[middle : middle + _SAMPLE]
+    is_worth = len(zlib.compress(sample, PACKING)) <= _WORTH * len(sample)
+    return zlib.compress(plain, PACKING if is_worth else 0)
 
 
 def name_of(keys: Sequence[Key], places: Sequence[Place]) -> str:

@@ -19,7 +19,8 @@ from .source import Kind, Part
 
 BLOCK = 512
 # The file of a part is read once, by who joins them: quickly made, and small enough.
-PROFILE = {"driver": "GTiff", "compress": "deflate", "zlevel": 1, "bigtiff": "if_safer"}
+PROFILE = {"driver": "GTiff", "compress": "zstd", "zstd_level": 1, "bigtiff": "if_safer"}
+MOST_WEIGHT = 4096  # of a pixel, down and across each
 
 ArrayOf = Callable[[Tile], "NDArray[Any] | None"]
 
@@ -31,6 +32,29 @@ class Rectangle(NamedTuple):
     left: int
     bottom: int
     right: int
+
+
+class _Strip(NamedTuple):
+    """A row of a part's tiles: where it lies, and what all its pixels have in common.
+
+    Attributes:
+        place: Where it lies in the raster.
+        kind: What the arrays are.
+        stride: How many of the image's pixels, across and down, are one of the raster's.
+        nodata: The value of pixels without a result.
+        overlap: What neighbouring tiles share, (down, across), in pixels of the raster.
+    """
+
+    place: Rectangle
+    kind: Kind
+    stride: int
+    nodata: float
+    overlap: tuple[int, int]
+
+    def empty(self) -> NDArray[Any]:
+        """Returns its pixels as they are without any result."""
+        top, left, bottom, right = self.place
+        return np.full((self.kind.bands, bottom - top, right - left), self.nodata, self.kind.dtype)
 
 
 def check_stride(grid: Grid, stride: int) -> None:
@@ -105,6 +129,7 @@ def mosaic(
     whole = rectangle_of(grid, part, stride)
     tiles = [grid.tile(*key) for key in keys]
     fill = _cropped if how.blend == "crop" else _mean
+    overlap = grid.down.overlap // stride, grid.across.overlap // stride
     profile = {
         **PROFILE,
         **_blocks(whole),
@@ -117,11 +142,11 @@ def mosaic(
     with MemoryFile() as memory:
         with memory.open(**profile) as written:
             for row in part.rows:
-                strip = rectangle_of(grid, Part(range(row, row + 1), part.columns), stride)
+                place = rectangle_of(grid, Part(range(row, row + 1), part.columns), stride)
                 near = grid.down.near(row) if how.blend == "mean" else (row,)
                 there = [tile for tile in tiles if tile.row in near]
-                pixels = fill(there, array_of, strip, kind, stride, nodata)
-                top, bottom = strip.top - whole.top, strip.bottom - whole.top
+                pixels = fill(there, array_of, _Strip(place, kind, stride, nodata, overlap))
+                top, bottom = place.top - whole.top, place.bottom - whole.top
                 written.write(pixels, window=((top, bottom), (0, profile["width"])))
         return bytes(memory.read())
 
@@ -132,16 +157,10 @@ def _blocks(whole: Rectangle) -> dict[str, Any]:
     return {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK}
 
 
-def _cropped(
-    tiles: Sequence[Tile],
-    array_of: ArrayOf,
-    strip: Rectangle,
-    kind: Kind,
-    stride: int,
-    nodata: float,
-) -> NDArray[Any]:
+def _cropped(tiles: Sequence[Tile], array_of: ArrayOf, strip: _Strip) -> NDArray[Any]:
     """Returns the pixels of a strip, each of the tile whose core it is in."""
-    pixels = _empty(strip, kind, nodata)
+    pixels = strip.empty()
+    place, stride = strip.place, strip.stride
     for tile in tiles:
         array = array_of(tile)
         if array is None:
@@ -151,44 +170,43 @@ def _cropped(
         bottom = -(-int(core.row_off + core.height) // stride)
         right = -(-int(core.col_off + core.width) // stride)
         above, beside = top - tile.row_off // stride, left - tile.col_off // stride
-        pixels[:, top - strip.top : bottom - strip.top, left - strip.left : right - strip.left] = (
+        pixels[:, top - place.top : bottom - place.top, left - place.left : right - place.left] = (
             array[:, above : above + bottom - top, beside : beside + right - left]
         )
     return pixels
 
 
-def _mean(
-    tiles: Sequence[Tile],
-    array_of: ArrayOf,
-    strip: Rectangle,
-    kind: Kind,
-    stride: int,
-    nodata: float,
-) -> NDArray[Any]:
+def _mean(tiles: Sequence[Tile], array_of: ArrayOf, strip: _Strip) -> NDArray[Any]:
     """Returns the pixels of a strip, each the mean of all tiles that have it.
 
-    A tile's weight falls with the distance from its middle, in whole numbers: so what is the same
-    in all tiles, as float32, stays so to the last bit; float64 has no room for that.
+    A tile's weight falls over what it shares, in whole numbers: so what is the same in all tiles,
+    as float32, stays so to the last bit; float64 has no room for that.
     """
-    shape = strip.bottom - strip.top, strip.right - strip.left
-    total = np.zeros((kind.bands, *shape))
-    weights = np.zeros_like(total)
+    pixels = strip.empty()
+    place, stride, (down, across) = strip.place, strip.stride, strip.overlap
+    total = np.zeros(pixels.shape)
+    weights = np.zeros(pixels.shape)
     for tile in tiles:
         array = array_of(tile)
         if array is None:
             continue
-        rows, inner_rows = _meeting(tile.row_off // stride, array.shape[1], strip.top, strip.bottom)
-        cols, inner_cols = _meeting(tile.col_off // stride, array.shape[2], strip.left, strip.right)
+        _, height, width = array.shape
+        rows, inner_rows = _meeting(tile.row_off // stride, height, place.top, place.bottom)
+        cols, inner_cols = _meeting(tile.col_off // stride, width, place.left, place.right)
         found = array[:, inner_rows, inner_cols]
-        weight = np.outer(_ramp(array.shape[1])[inner_rows], _ramp(array.shape[2])[inner_cols])
-        valid = _is_valid(found, nodata)
-        total[:, rows, cols] += np.where(valid, found, 0) * weight
-        weights[:, rows, cols] += np.where(valid, weight, 0)
-    pixels = _empty(strip, kind, nodata)
+        weight = np.outer(_taper(height, down)[inner_rows], _taper(width, across)[inner_cols])
+        valid = _is_valid(found, strip.nodata)
+        if valid.all():
+            total[:, rows, cols] += found * weight
+            weights[:, rows, cols] += weight
+        else:
+            total[:, rows, cols] += np.where(valid, found, 0) * weight
+            weights[:, rows, cols] += np.where(valid, weight, 0)
     known = weights > 0
-    means = total[known] / weights[known]
-    is_whole = np.dtype(kind.dtype).kind in "ui"
-    pixels[known] = np.rint(means) if is_whole else means
+    means = np.divide(total, weights, out=total, where=known)
+    if pixels.dtype.kind in "ui":
+        np.rint(means, out=means)
+    np.copyto(pixels, means, casting="unsafe", where=known)
     return pixels
 
 
@@ -198,20 +216,27 @@ def _meeting(start: int, length: int, first: int, last: int) -> tuple[slice, sli
     return slice(begin - first, end - first), slice(begin - start, end - start)
 
 
-def _ramp(length: int) -> NDArray[np.float64]:
-    """Returns 1, 2, ... and down to 1 again: never 0, and the most in the middle."""
-    return np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1)).astype(float)
+def _taper(length: int, overlap: int) -> NDArray[np.float64]:
+    """Returns a tapered cosine: it rises over what is shared, and falls at the other end; never 0.
+
+    So the weights of two tiles, where they meet, add up to the same everywhere, about.
+
+    Args:
+        length: The pixels of a tile.
+        overlap: How many of them, at each end, it shares.
+    """
+    inside = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
+    part = np.minimum(1.0, inside / max(1, overlap))
+    weight: NDArray[np.float64] = np.maximum(
+        1, np.rint(MOST_WEIGHT * np.sin(np.pi / 2 * part) ** 2)
+    )
+    return weight
 
 
 def _is_valid(array: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     is_nan = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, np.bool_)
     valid: NDArray[np.bool_] = ~(is_nan | (array == nodata))
     return valid
-
-
-def _empty(strip: Rectangle, kind: Kind, nodata: float) -> NDArray[Any]:
-    shape = kind.bands, strip.bottom - strip.top, strip.right - strip.left
-    return np.full(shape, nodata, kind.dtype)
 
 
 def nodata_of(kind: Kind, given: float | None) -> float:
