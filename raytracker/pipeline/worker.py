@@ -27,7 +27,7 @@ from .objects import TileResult
 from .spoiled import is_spoiled
 from .store import ResultStore
 
-AHEAD_BYTES = 64_000_000  # of pixels that are read and not used, at most, but for one tile
+AHEAD_BYTES = 16_000_000  # of pixels that are read and not used, at most, but for a batch
 GROUP_BYTES = 1_000_000  # small tiles change threads together
 
 Key = tuple[int, int]
@@ -68,7 +68,9 @@ class Worker:
         call = Call(function, self.limit, is_batch=self.batch_size is not None)
         outcomes = Outcomes(self.assembly, self.properties)
         with plain_environment():  # what the function does with rasterio takes less time
-            for entries in self._batches(read_ahead(self.grid, keys), outcomes):
+            for entries in self._batches(
+                read_ahead(self.grid, keys, self.batch_size or 1), outcomes
+            ):
                 for entry, result in zip(entries, call.results(entries), strict=True):
                     outcomes.add(entry.tile, result)
         if self.store is not None:
@@ -225,12 +227,13 @@ class Entry(NamedTuple):
             return cls(tile, None, err)
 
 
-def read_ahead(grid: Grid, keys: Sequence[Key]) -> Iterator[Entry]:
+def read_ahead(grid: Grid, keys: Sequence[Key], batch: int = 1) -> Iterator[Entry]:
     """Yields tiles, read in a thread while those before are used.
 
     Args:
         grid: How the image is cut.
         keys: (region, tile) of each.
+        batch: So many are used together: so many are read ahead, however large they are.
 
     Raises:
         InvalidImage: The image's role cannot be assumed.
@@ -238,7 +241,7 @@ def read_ahead(grid: Grid, keys: Sequence[Key]) -> Iterator[Entry]:
     if len(keys) == 1:
         yield from _unchanged(grid, [Entry.of(grid, keys[0])])
         return
-    ahead = _Ahead()
+    ahead = _Ahead(batch)
     done = _reader().submit(ahead.fill, grid, keys)
     try:
         while (group := ahead.take()) is not None:
@@ -258,12 +261,17 @@ def _unchanged(grid: Grid, group: list[Entry]) -> list[Entry]:
 
 
 class _Ahead:
-    """Groups of tiles between the thread that reads and the one that uses them."""
+    """Groups of tiles between the thread that reads and the one that uses them.
 
-    def __init__(self) -> None:
+    Args:
+        batch: So many tiles may wait, however large they are.
+    """
+
+    def __init__(self, batch: int) -> None:
+        self._batch = batch
         self._changed = threading.Condition()
         self._groups: deque[tuple[list[Entry], int]] = deque()
-        self._bytes = 0
+        self._bytes = self._tiles = 0
         self._is_over = False
 
     def fill(self, grid: Grid, keys: Sequence[Key]) -> None:
@@ -287,10 +295,13 @@ class _Ahead:
     def _put(self, group: list[Entry], size: int) -> None:
         with self._changed:
             self._changed.wait_for(
-                lambda: self._is_over or not self._groups or self._bytes + size <= AHEAD_BYTES
+                lambda: (
+                    self._is_over or self._tiles < self._batch or self._bytes + size <= AHEAD_BYTES
+                )
             )
             self._groups.append((group, size))
             self._bytes += size
+            self._tiles += len(group)
             self._changed.notify_all()
 
     def take(self) -> list[Entry] | None:
@@ -301,6 +312,7 @@ class _Ahead:
                 return None
             group, size = self._groups.popleft()
             self._bytes -= size
+            self._tiles -= len(group)
             self._changed.notify_all()
             return group
 

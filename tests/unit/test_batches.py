@@ -15,12 +15,14 @@ from raytracker import Work
 from raytracker.errors import InvalidFunction, InvalidImage
 from raytracker.imagery import ImageInfo, Tile, describe, plan, read
 from raytracker.mapping import ProcessSpoiled, TimeLimit
+from raytracker.pipeline import worker
 from raytracker.pipeline.assembly.asked import USUAL
 from raytracker.pipeline.features import encode_features
 from raytracker.pipeline.objects import TileResult
 from raytracker.pipeline.worker import Call, Entry, Worker
 from tests.support.grids import image, tiles
 from tests.support.images import make_image
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 
@@ -291,3 +293,33 @@ def test_how_many_workers_cannot_be(concurrency: Any) -> None:
     """They are refused by name and value."""
     with pytest.raises(ValueError, match=r"^concurrency=.*: give a number, at least 1, or \(least"):
         Work(concurrency=concurrency)
+
+
+@pytest.mark.parametrize(("batch", "ahead"), [(1, 3), (3, 3), (6, 6)])
+def test_so_much_is_read_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, ahead: int
+) -> None:
+    """As many bytes as are allowed, but always the next batch."""
+    monkeypatch.setattr(worker, "AHEAD_BYTES", 3 * 64)
+    monkeypatch.setattr(worker, "GROUP_BYTES", 1)
+    grid = plan(
+        describe(make_image(tmp_path / "i.tif", np.zeros((1, 8, 8 * 16), np.uint8))),
+        8,
+        region_size=8,
+    )
+    read: list[Tile] = []
+    of = Entry.of
+
+    def counted(grid: Any, key: Any) -> Entry:
+        entry = of(grid, key)
+        read.append(entry.tile)
+        return entry
+
+    monkeypatch.setattr(Entry, "of", counted)
+    taken = worker.read_ahead(grid, [(region, 0) for region in range(16)], batch)
+    for count in range(1, 17):
+        next(taken)
+        expected = min(16, count + ahead + 1)  # and one that waits to be taken in
+        wait_until(lambda: len(read) >= expected, 10)  # noqa: B023
+        assert len(read) == expected
+    assert next(taken, None) is None
