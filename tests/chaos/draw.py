@@ -45,7 +45,7 @@ def draw(seed: int) -> Plan:
     if draw_scenes.plays_scenes(seed):
         rng = random.Random(f"{draw_scenes.SALT} plan {seed}")
         scenes = draw_scenes.scenes(rng, seed)
-        kills = draw_scenes.kills(rng, on_cluster=is_on_cluster(seed))
+        kills = draw_scenes.kills(rng, seed, on_cluster=is_on_cluster(seed))
         return Plan(seed, _weather(rng, scenes[0].story), kills, scenes)
     rng = random.Random(f"{SALT} {seed}")
     stories = ["plain", "driver killed", "job ends", "two trackers", "deleted"]

@@ -11,6 +11,7 @@ from tests.chaos.scene import sizes
 SALT = "scenes 57829"
 SHARED_OUT = "who plays scenes 282"  # of the first twelve seeds, the last two; other seeds stay
 SHARE = 0.25  # of the seeds
+ASSEMBLERS = 0.5  # in so many of them, somebody who assembles is killed
 CPU_SECONDS = (4.0, 9.0)
 STORIES: list[Story] = ["plain", "driver killed", "job ends"]
 
@@ -44,14 +45,18 @@ def scenes(rng: random.Random, seed: int) -> tuple[Image, ...]:
     return (Image(f"seed-{seed}", story, work, second, rival, leave),)
 
 
-def kills(rng: random.Random, *, on_cluster: bool) -> tuple[Kill, ...]:
+def kills(rng: random.Random, seed: int, *, on_cluster: bool) -> tuple[Kill, ...]:
     """Returns whom to kill, and when: a driver of its own takes seconds to begin."""
+    apart = random.Random(f"{SALT} assemblers {seed}")  # other seeds stay as they were
+    aimed = [Kill(0.0, "assembler", apart.random())] * (apart.random() < ASSEMBLERS)
+    aimed *= apart.choice([1, 1, 2])
     whom = ["actor"] * rng.choice([0, 0, 1, 1, 2])
     whom += ["worker"] * rng.choice([0, 0, 1, 2, 3])
     whom += ["idle worker"] * rng.choice([0, 0, 1])
     if on_cluster:
         whom.append("node")
-    return tuple(sorted(Kill(rng.uniform(1.0, 6.0), w, rng.random()) for w in whom))
+    drawn = sorted(Kill(rng.uniform(1.0, 6.0), w, rng.random()) for w in whom)
+    return (*aimed, *drawn)
 
 
 def _work(rng: random.Random, scene: Scene, retries: int) -> Work:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.chaos.journal import ERROR, SUCCESS, Event, Journal
 from tests.chaos.plan import Scene
-from tests.chaos.scene import Spot, found, mask, sizes
+from tests.chaos.scene import Spot, found, mask, score, sizes
 from tests.chaos.work import Broken, reason_of
 
 
@@ -93,4 +93,8 @@ def _found(pixels: Any, tile: Any) -> dict[str, Any]:
     spot = Spot(tile.row, tile.column, window.row_off, window.col_off, window.height, window.width)
     rows = slice(valid.row_off, valid.row_off + valid.height)
     columns = slice(valid.col_off, valid.col_off + valid.width)
-    return {"features": found(spot, pixels[0, rows, columns]), "raster": mask(pixels[0])}
+    return {
+        "features": found(spot, pixels[0, rows, columns]),
+        "raster": mask(pixels[0]),
+        "score": score(pixels[0]),
+    }

@@ -11,6 +11,8 @@ from tests.chaos.plan import Kill
 
 WORKERS = ("ray::mapped", "ray::reporting", "ray::Hand", "ray::AsyncHand")
 WORKERS += ("ray::tiles", "ray::ModelWorker")  # of scenes
+ASSEMBLERS = ("ray::_part", "ray::_decide", "ray::_features", "ray::_raster")
+LOOK_SECONDS = 0.02  # an assembler lives for some tenths of a second
 
 
 class Killer:
@@ -36,14 +38,18 @@ class Killer:
         self.workers = 0
         self.events: list[str] = []
         self._cluster = cluster
-        self._kills = kills
+        self._kills = [kill for kill in kills if kill.whom != "assembler"]
+        self._aimed = [kill for kill in kills if kill.whom == "assembler"]
         self._spared = frozenset(spared)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._threads = [
+            threading.Thread(target=target, daemon=True) for target in (self._serve, self._aim)
+        ]
 
     def __enter__(self) -> Killer:
         self._began = time.monotonic()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -56,7 +62,8 @@ class Killer:
     def end(self) -> None:
         """Kills no more."""
         self._stop.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def _serve(self) -> None:
         for planned in self._kills:
@@ -66,11 +73,24 @@ class Killer:
                 victims = self._cluster.kill_node(planned.choice)
             else:
                 victims = self._kill_one(planned)
-            self.killed |= victims
             self.actors += len(victims) if planned.whom == "actor" else 0
             self.workers += len(victims) if "worker" in planned.whom else 0
-            now = time.monotonic() - self._began
-            self.events.append(f"{now:7.3f} s  {planned.whom} killed: {sorted(victims) or 'none'}")
+            self._note(planned, victims)
+
+    def _aim(self) -> None:
+        """Kills those who cannot be met by chance, as soon as they are there."""
+        for planned in self._aimed:
+            while not self._stop.wait(LOOK_SECONDS):
+                if time.monotonic() - self._began < planned.second:
+                    continue
+                if victims := self._kill_one(planned):
+                    self._note(planned, victims)
+                    break
+
+    def _note(self, planned: Kill, victims: set[int]) -> None:
+        self.killed |= victims
+        now = time.monotonic() - self._began
+        self.events.append(f"{now:7.3f} s  {planned.whom} killed: {sorted(victims) or 'none'}")
 
     def _kill_one(self, planned: Kill) -> set[int]:
         those = sorted(p for p in processes() if _is(p, planned.whom) and p.pid not in self._spared)
@@ -82,5 +102,10 @@ class Killer:
 
 def _is(process: Process, whom: str) -> bool:
     # By name, one by one: Ray's own agents are called ray::, too, and take the raylet with them.
-    names = {"actor": (ACTOR,), "worker": WORKERS, "idle worker": ("ray::IDLE",)}
+    names = {
+        "actor": (ACTOR,),
+        "worker": WORKERS,
+        "idle worker": ("ray::IDLE",),
+        "assembler": ASSEMBLERS,
+    }
     return process.name.startswith(names[whom])

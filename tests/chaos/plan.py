@@ -229,13 +229,14 @@ class Kill:
     """A `kill -9`.
 
     Attributes:
-        second: After the start.
-        whom: The image's actor, a worker that runs a task, one that is idle, or a raylet.
+        second: After the start; of an assembler, the first of these after it.
+        whom: The image's actor, a worker that runs a task, one that is idle, one that assembles
+            an image, or a raylet.
         choice: Which of them, from 0 to 1.
     """
 
     second: float
-    whom: Literal["actor", "worker", "idle worker", "node"]
+    whom: Literal["actor", "worker", "idle worker", "assembler", "node"]
     choice: float
 
 

@@ -100,6 +100,23 @@ def mask(pixels: Any) -> Any:
     return pixels // 2
 
 
+def score(pixels: Any) -> Any:
+    """Returns the scores of a tile's pixels: each of its own pixel, whatever the tile."""
+    return np.sqrt(pixels.astype("float32")) / 16
+
+
+def scores(scene: Scene, numbers: Iterable[int]) -> Any:
+    """Returns what is to be in `result-score.tif` where these tiles succeeded; NaN where none did."""
+    height, width = size(scene)
+    made = np.full((height, width), np.nan, np.float32)
+    there = spots(scene)
+    for spot in (there[number] for number in numbers):
+        made[spot.top : spot.top + spot.height, spot.left : spot.left + spot.width] = score(
+            _pixels(*spot[2:])
+        )
+    return made
+
+
 def raster(scene: Scene, numbers: Iterable[int]) -> Any:
     """Returns what is to be in `result.tif` where these tiles succeeded: of each its own part."""
     height, width = size(scene)

@@ -18,7 +18,7 @@ from raytracker.job_table import ledger_of
 from tests.chaos.journal import ERROR, PENDING, RETURNED, SUCCESS, ranks
 from tests.chaos.killer import Killer
 from tests.chaos.scanner import Finding
-from tests.chaos.scene import raster, text
+from tests.chaos.scene import raster, scores, text
 from tests.chaos.scene_run import SceneRun
 
 
@@ -62,7 +62,7 @@ def _results(item: JobItem, run: SceneRun, tiles: bytes) -> Iterator[str]:
             yield "there is an output, and none was wanted"
         return
     successes = [n for n, seen in enumerate(tiles) if seen in (RETURNED, SUCCESS)]
-    yield from _raster(run, successes)
+    yield from _rasters(run, successes)
     expected, path = text(run.scene, successes), run.output / "results.geojson"
     # Where there is a raster and no Feature, there is no such file.
     there = path.read_bytes() if path.exists() or not successes else text(run.scene, [])
@@ -79,19 +79,23 @@ def _results(item: JobItem, run: SceneRun, tiles: bytes) -> Iterator[str]:
             yield f"job.json says {name} {job[name]!r}, the item {getattr(item, name)!r}"
 
 
-def _raster(run: SceneRun, successes: Sequence[int]) -> Iterator[str]:
-    path = run.output / "result.tif"
+def _rasters(run: SceneRun, successes: Sequence[int]) -> Iterator[str]:
     if not successes:
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path) as file:
-            there = file.read(1)
-    expected = raster(run.scene, successes)
-    if there.shape != expected.shape:
-        yield f"result.tif has {there.shape} pixels, not {expected.shape}"
-    elif wrong := np.argwhere(there != expected).tolist():
-        yield f"result.tif is wrong in {len(wrong)} pixels, the first at {wrong[0]}"
+    for name, expected, off in (
+        ("result.tif", raster(run.scene, successes), 0.0),
+        ("result-score.tif", scores(run.scene, successes), 1e-5),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(run.output / name) as file:
+                there = file.read(1)
+        if there.shape != expected.shape:
+            yield f"{name} has {there.shape} pixels, not {expected.shape}"
+            continue
+        right = np.isclose(there, expected, rtol=0, atol=off, equal_nan=True)
+        if wrong := np.argwhere(~right).tolist():
+            yield f"{name} is wrong in {len(wrong)} pixels, the first at {wrong[0]}"
 
 
 def _models(run: SceneRun, killer: Killer, lines: Sequence[Mapping]) -> Iterator[str]:

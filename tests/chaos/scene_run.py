@@ -90,6 +90,7 @@ class SceneRun:
                 edges=scene.edges,
                 batch_size=scene.batch,
                 output=self.output if scene.output else None,
+                blend={"score": "mean"},
                 if_exists=how,
                 redrive=redrive,
                 take_over=True,
