@@ -11,21 +11,23 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 from ..errors import InvalidImage
+from .hdf5 import DRIVERS as OF_HDF5
+from .hdf5 import check_hdf5
 from .names import gdal_name, is_in_s3
 
-# What they open is the image's own, or beside it with its name. PCIDSK, ERS, PAux and ISIS are not
-# among them: their headers name the file of the pixels, as a VRT does. HDF5's external storage can,
-# too, which only its library sees: docs/security.md says what to do.
+# What they open is the image's own, or beside it with its name. PCIDSK, ERS, PAux, ISIS and HDF4
+# are not among them: they name the file of the pixels, as a VRT does. HDF5's are looked into.
 DRIVERS = (
     "GTiff", "COG", "JP2OpenJPEG", "JPEG", "JPEGXL", "PNG", "GIF", "BIGGIF", "BMP", "WEBP", "PNM",
     "NITF", "HFA", "ENVI", "EHdr", "AAIGrid", "SRTMHGT", "DTED", "USGSDEM", "GRIB", "netCDF",
-    "HDF4", "HDF4Image", "HDF5", "HDF5Image", "BAG", "Zarr", "GPKG", "RST", "VICAR", "MFF",
-    "DERIVED",
+    "HDF5", "HDF5Image", "BAG", "Zarr", "GPKG", "RST", "VICAR", "MFF", "DERIVED",
 )  # fmt: skip
+_ENDS = (".ovr", ".msk", ".OVR", ".MSK")
+_SIDECARS = (*_ENDS, *(first + second for first in _ENDS for second in _ENDS))
 _BYTES_OF_VRT = 10_000_000
 _BYTES_OF_HEAD = 4096
 
@@ -34,7 +36,7 @@ _ARCHIVE = re.compile(
 )
 _S3 = re.compile(r"/?\{*/?vsis3(?:_streaming)?/", re.IGNORECASE)
 _VSI = re.compile(r"(?=(?:^|[\"'{=,:?&]|/vsi[a-z0-9_]+/)/{0,2}vsi([a-z0-9_]+)[/?])", re.IGNORECASE)
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_SCHEME = re.compile(r"(?<![a-z0-9.])([a-z][a-z0-9+-]*)://", re.IGNORECASE)  # not HDF5:a.h5://x
 _NEAR = ("zip", "tar", "gzip", "7z", "rar", "subfile", "s3", "s3_streaming", "file", "vrt")
 _TEXTS = {  # that are images, by what GDAL knows them by
     b"<VRTDataset": "VRT",
@@ -102,7 +104,7 @@ def check_allowed(url: str, allowed: Allowed) -> Sequence[str]:
     """
     drivers = (*DRIVERS, *allowed.drivers)
     if url.startswith("/") and not url.lower().startswith("/vsi"):
-        return _check_file(url, allowed, drivers)
+        return _check_files(url, allowed, drivers)
     if url.lstrip().startswith("<"):
         raise InvalidImage(
             f"{url[:60]!r}... is a description in place of a file: write it to a file beside the "
@@ -115,14 +117,19 @@ def check_allowed(url: str, allowed: Allowed) -> Sequence[str]:
             f"{url} is neither a file nor in S3, but in {place}: allow that (allow_url=True) where "
             "you trust who named it, or copy it"
         )
-    for path in _files_in(name):
-        _check_file(path, Allowed(), drivers)  # a driver would open it as whatever it is
+    files, of_hdf5 = files_in(name), tuple(set(OF_HDF5) & set(allowed.drivers))
+    for path in files:
+        _check_files(
+            path, allowed._replace(drivers=of_hdf5), drivers
+        )  # a driver would open it as whatever it is
+    if not files or _VSI.search(name):  # nothing of it can be looked into
+        drivers = without_hdf5(allowed)
     if name.lower().startswith("vrt://"):
         # Bands and windows of a file that was just seen to be no text.
-        if not _files_in(name) and "VRT" not in allowed.drivers:
+        if not files and "VRT" not in allowed.drivers:
             raise InvalidImage(f'{url} names no file that is there: allow_driver=["VRT"]')
         return (*drivers, "VRT")
-    if name.upper().startswith("DERIVED_SUBDATASET:") and not _files_in(name):
+    if name.upper().startswith("DERIVED_SUBDATASET:") and not files:
         drivers = tuple(each for each in drivers if each != "DERIVED" or each in allowed.drivers)
     return drivers
 
@@ -141,18 +148,17 @@ def check_is_in_s3(url: str, allowed: Allowed) -> None:
         )
 
 
-def check_overviews(source: Any, url: str) -> None:
-    """Does nothing where an image's overviews are its own, or beside it.
+def without_hdf5(allowed: Allowed) -> tuple[str, ...]:
+    """Returns the drivers for images that cannot be looked into: HDF5's if they are allowed."""
+    return (*(driver for driver in DRIVERS if driver not in OF_HDF5), *allowed.drivers)
 
-    Raises:
-        InvalidImage: It names another file for them, as its metadata can.
-    """
-    file = source.tags(ns="OVERVIEWS").get("OVERVIEW_FILE", "")
-    if re.search(r"[/\\:<{]", file.removeprefix(":::BASE:::")):
-        raise InvalidImage(
-            f"{url} takes its overviews from {file!r:.200}, which is not beside it: take "
-            "OVERVIEW_FILE out of its metadata, also out of its .aux.xml"
-        )
+
+def files_in(name: str) -> list[str]:
+    """Returns the files that are there of those that may be meant in a name for GDAL."""
+    if os.path.isfile(name):  # noqa: PTH113 - a path is a text here
+        return [name]
+    parts = re.split(r"[\"'?]|(?<=[a-z0-9_]):(?://)?|,", name, flags=re.IGNORECASE)
+    return [part for part in parts if part.startswith("/") and os.path.isfile(part)]  # noqa: PTH113
 
 
 def is_near(url: str) -> bool:
@@ -174,10 +180,13 @@ def _elsewhere(name: str) -> str | None:
     return None
 
 
-def _files_in(name: str) -> list[str]:
-    """Returns the files that are there of those that may be meant in a name."""
-    parts = re.split(r"[\"'?]|(?<=[a-z0-9_]):(?://)?|,", name, flags=re.IGNORECASE)
-    return [part for part in parts if part.startswith("/") and os.path.isfile(part)]  # noqa: PTH113
+def _check_files(path: str, allowed: Allowed, drivers: Sequence[str]) -> Sequence[str]:
+    """Refuses a file that may take pixels from anywhere, or has such a mask or overviews."""
+    if not set(OF_HDF5) & set(allowed.drivers):
+        check_hdf5(path)
+    for end in _SIDECARS:  # before they are opened, as a service in the network is asked then
+        _check_file(path + end, allowed, drivers)
+    return _check_file(path, allowed, drivers)
 
 
 def _check_file(path: str, allowed: Allowed, drivers: Sequence[str]) -> Sequence[str]:

@@ -6,6 +6,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -19,7 +20,8 @@ from rasterio.io import DatasetReader
 from rasterio.session import AWSSession, DummySession
 
 from ..errors import InvalidImage
-from .allowed import Allowed, check_allowed, check_overviews, is_near
+from .allowed import Allowed, check_allowed, files_in, is_near
+from .beside import check_beside
 from .hearing import Said, listening
 from .info import GDAL_ERRORS, cause
 from .names import gdal_name, is_in_s3
@@ -34,6 +36,8 @@ _ALWAYS = {
     "GTIFF_IGNORE_READ_ERRORS": "NO",
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # libjpeg says it once for each image, not each tile
 }
+
+_NO_HDF5 = "; HDF5 and netCDF are opened there with allow_driver=['HDF5', 'netCDF'] only"
 
 _BESIDE = "GDAL_DISABLE_READDIR_ON_OPEN"
 
@@ -170,12 +174,32 @@ def open_image(url: str, allowed: Allowed) -> Any:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             source = _opened(gdal_name(url), drivers, said)
     except GDAL_ERRORS as err:
-        raise InvalidImage(f"{url} cannot be opened as an image: {cause(err)}") from None
+        hint = "" if "HDF5" in drivers else _NO_HDF5
+        raise InvalidImage(f"{url} cannot be opened as an image: {cause(err)}{hint}") from None
     # GDAL opens what it can. Its warnings are of unknown tags and the like.
     if said.failures:
         source.close()
         raise InvalidImage(
             f"{url} is not opened whole: {said.failures[0]}: mend what is wrong with it"
         )
-    check_overviews(source, url)
+    try:
+        _check_parts(source, url, allowed, drivers)
+    except InvalidImage:
+        source.close()
+        raise
     return source
+
+
+def _check_parts(source: Any, url: str, allowed: Allowed, drivers: Sequence[str]) -> None:
+    """Refuses an image with parts that are elsewhere, unless its driver was allowed for that."""
+    name = gdal_name(url)
+    files = files_in(name)
+    remote = name[name.find("/vsi") :] if "/vsi" in name else name
+    places = [name, remote, *files]
+    if source.driver not in set(allowed.drivers) - {"VRT"}:
+        check_beside(source, url, [*places, *map(os.path.dirname, places)], allowed.drivers)
+    if name in files:
+        return
+    for file in files:  # of vrt:// and the like GDAL doesn't say what their file is made of
+        with suppress(*GDAL_ERRORS), DatasetReader(file, driver=drivers) as own:
+            check_beside(own, url, [file, os.path.dirname(file)])  # noqa: PTH120
