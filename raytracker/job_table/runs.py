@@ -30,7 +30,7 @@ from ..errors import (
 from ..ledger import Layout, Ledger
 from .item import JobItem
 from .ledger_text import from_text, to_text
-from .life import alive_until, latest_sign
+from .life import alive_until, at_least, expiry, silent_since
 from .size import check_size
 from .update import Update
 
@@ -107,11 +107,11 @@ class RunTable(DDBHelper):
             TableError: DynamoDB refuses.
             TableUnavailable: DynamoDB did not answer; repeat it with the same run.
         """
-        attributes, now = job.to_put(), time.time() if replacing is None else _now(replacing)
+        attributes, now = job.to_put(), time.time() if replacing is None else at_least(replacing)
         check_size(attributes, layout)
         item = attributes | {
             "start_time": int(now * 1000),
-            "expire_time": _expiry(now, keep_for),
+            "expire_time": expiry(now, keep_for),
             "processing_duration": 0,
             "region_success": 0,
             "region_error": 0,
@@ -131,7 +131,7 @@ class RunTable(DDBHelper):
             names = {"#run": "tracker_run"}
             if replacing.tracker_run:
                 condition, values = "#run = :read", {":read": replacing.tracker_run}
-                condition += _silent_since(replacing, names, values)
+                condition += silent_since(replacing, names, values)
             else:
                 condition = "attribute_not_exists(#run)"
         try:
@@ -180,8 +180,8 @@ class RunTable(DDBHelper):
         update = Update(
             tracker_owner=owner,
             tracker_seq=0,
-            expire_time=_expiry(_now(read, now), keep_for),
-            tracker_alive_until=alive_until(_now(read, now)),
+            expire_time=expiry(at_least(read, now), keep_for),
+            tracker_alive_until=alive_until(at_least(read, now)),
         )
         names, values = {"#tracker_run": "tracker_run"}, {":run": run}
         condition = "#tracker_run = :run AND attribute_not_exists(#tracker_owner)"
@@ -239,11 +239,11 @@ class RunTable(DDBHelper):
             tracker_pool=pool,
             tracker_keep_for=keep_for,
             tracker_started_by=started_by,
-            tracker_alive_until=alive_until(_now(read)),
-            expire_time=_expiry(_now(read), keep_for),
+            tracker_alive_until=alive_until(at_least(read)),
+            expire_time=expiry(at_least(read), keep_for),
         )
         condition, values = "#tracker_run = :read", {":read": read.tracker_run}
-        condition += _silent_since(read, update.names, values)
+        condition += silent_since(read, update.names, values)
         if redrive:
             # It writes the ledger, so a flush since the read must not be lost.
             ledger = ledger.without_errors()
@@ -366,29 +366,6 @@ def ledger_of(job: JobItem) -> Ledger:
         raise LedgerError(
             f"image {job.image_id!r}: its tracker_ledger cannot be read: {err}"
         ) from err
-
-
-def _silent_since(read: JobItem, names: dict[str, str], values: dict[str, Any]) -> str:
-    """Returns the end of a condition: the run before has given no sign of life since it was read.
-
-    we read: alive until 12:00     it is 12:01, so nobody is left
-    the run before: a flush, alive until 12:03
-    we write                       refused; we read again, and wait or give up
-    """
-    names["#tracker_alive_until"] = "tracker_alive_until"
-    if read.tracker_alive_until is None:
-        return " AND attribute_not_exists(#tracker_alive_until)"
-    values[":alive"] = read.tracker_alive_until
-    return " AND #tracker_alive_until = :alive"
-
-
-def _now(read: JobItem, now: float | None = None) -> float:
-    """Returns the time, but none before an item just read: a clock may have been set back."""
-    return max(time.time() if now is None else now, latest_sign(read))
-
-
-def _expiry(now: float, keep_for: int | None) -> int | None:
-    return None if keep_for is None else int(now + keep_for)
 
 
 def _exists(image_id: str, table: str, old: Mapping[str, Any] | None) -> str:

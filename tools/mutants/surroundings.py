@@ -340,7 +340,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a resume that overlooks a sign of life",
-        (("job_table/runs.py", "condition += _silent_since(read, update.names, values)", "pass"),),
+        (("job_table/runs.py", "condition += silent_since(read, update.names, values)", "pass"),),
         TAKING,
     ),
     Mutation(
