@@ -15,10 +15,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .errors import InvalidEstimate, InvalidLayout
-from .job_table import check_size, text_bytes
+from .job_table import WCU_BYTES, check_size, text_bytes
 from .ledger import Layout, Ledger
 
-WCU_BYTES = 1024
 AGE_SHARE, LONGEST_FOR_AGE_SECONDS = 0.02, 30.0  # as the coordinator's pacing
 OTHER_BYTES = 512  # times, counts, run, owner and some of OSML's attributes
 
@@ -110,7 +109,6 @@ def estimate(
     flush_wcu = _wcu(item_bytes)
     pause = max(flush_interval, flush_wcu / max_wcu_per_second)
     flushes = _flushes(minutes * 60, pause, layout.tile_count)
-    others_wcu = _wcu(OTHER_BYTES)
     return Cost(
         regions=layout.region_count,
         tiles=layout.tile_count,
@@ -121,8 +119,13 @@ def estimate(
         flush_pause=pause,
         last_pause=_pause(minutes * 60, pause),
         tracker=Writes(2 + flushes, 2 * start_wcu + flushes * flush_wcu),
-        one_per_region=Writes(2 + regions, (2 + regions) * others_wcu),
+        one_per_region=one_per_region(regions),
     )
+
+
+def one_per_region(regions: int) -> Writes:
+    """Returns what a start, an UpdateItem for each region and an end cost, without a tracker."""
+    return Writes(2 + regions, (2 + regions) * _wcu(OTHER_BYTES))
 
 
 def _pause(age: float, shortest: float) -> float:

@@ -290,7 +290,7 @@ class Coordinator:
             self._steady.at_least(latest_sign(job))
             self._ending.claimed(job)
             self._settled_durably = ledger.settled
-            self._pacing.claimed(self._clock.monotonic())
+            self._pacing.claimed(self._clock.monotonic(), job.spent)
             before = self._received
             late = self._early.give(partial(self._take, ledger), self.image_id, ledger.layout)
             if any(late):
@@ -322,6 +322,7 @@ class Coordinator:
             processing_duration=max(0, until - (self._start_time or until)) // 1000,
             expire_time=None if self._keep_for is None else int(now / 1000 + self._keep_for),
             alive_until=alive,
+            spent=self._pacing.spent,
         )
         started = self._clock.monotonic()
         wcu = self._table.flush(self.image_id, self.run, self.owner, self._seq, flush)

@@ -1,9 +1,11 @@
-"""When an image is flushed next, and how fast its tiles settle: plain arithmetic of times."""
+"""When an image is flushed next, and how fast its tiles settle: plain arithmetic."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import Protocol
+
+from ..job_table import Spent
 
 AGE_SHARE = 0.02  # of the time since the claim: a long job is in no hurry
 LONGEST_FOR_AGE_SECONDS = 30.0
@@ -57,6 +59,7 @@ class Pacing:
 
     Attributes:
         last: When the last write began.
+        spent: What all writes to the item cost.
     """
 
     def __init__(
@@ -67,14 +70,17 @@ class Pacing:
         self._max_wcu_per_second = max_wcu_per_second
         self._keep_for = keep_for
         self._wcu = 0.0
+        self.spent = Spent()
 
-    def claimed(self, now: float) -> None:
-        """Notes that the item was claimed."""
+    def claimed(self, now: float, spent: Spent | None = None) -> None:
+        """Notes that the item was claimed, and what it had cost by then."""
         self.last = self._claimed = now
+        self.spent = spent or Spent()
 
     def flushed(self, now: float, wcu: float) -> None:
         """Notes a flush that began at `now`, and what it took."""
         self.last, self._wcu = now, wcu
+        self.spent = self.spent.plus(wcu)
 
     def next(self, *, sole: bool) -> float:
         """Returns when the next flush is due.

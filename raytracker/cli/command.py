@@ -13,6 +13,7 @@ except ImportError as error:
 
 from .. import __version__
 from . import assembling
+from .cost import COST_EPILOG, cost
 from .on_call import add_commands
 from .options import (
     AllowDriver,
@@ -26,7 +27,7 @@ from .options import (
 )
 from .status import STATUS_EPILOG, AsJson, status
 from .tables import EMBEDDED_TABLE, TableName, table_app, table_name_of
-from .told import COST_EPILOG, DEV_EPILOG, FIRST_STEPS, RUN_EPILOG, told
+from .told import DEV_EPILOG, FIRST_STEPS, RUN_EPILOG, told
 
 app = typer.Typer(
     help="Runs a function over every tile of an image, in Ray tasks, and knows how far it has "
@@ -341,33 +342,8 @@ def _area(roi: str | None, roi_crs: RoiCrs | None) -> dict[str, str | None]:
 
 
 app.command(epilog=STATUS_EPILOG)(status)
+app.command(epilog=COST_EPILOG)(cost)
 add_commands(app)
-
-
-@app.command(epilog=COST_EPILOG)
-def cost(
-    regions: Annotated[int, typer.Option(metavar="N", help="Regions of the image.")],
-    minutes: Annotated[float, typer.Option(metavar="M", help="How long the image takes.")],
-    tiles: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Tiles of the whole image.", show_default="one a region"),
-    ] = None,
-    flush_interval: Annotated[
-        float, typer.Option(metavar="S", help="Seconds between flushes, at least.")
-    ] = 1.0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the estimate as one JSON object, and only that.")
-    ] = False,
-) -> None:
-    """Estimate what tracking an image costs: writes, and write capacity units (WCU)."""
-    with told():
-        from ..cost import estimate
-        from .show import print_cost
-
-        print_cost(
-            estimate(regions, tiles, minutes=minutes, flush_interval=flush_interval),
-            as_json=as_json,
-        )
 
 
 @app.command(

@@ -1,4 +1,4 @@
-"""What the command shows of a job, and of a cost: on stdout, as text or as JSON."""
+"""What the command shows of a job: on stdout, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..cost import Cost
 from ..job_table import JobItem, last_news, ledger_of
 from ..ledger import Ledger
 from ..progress import duration
@@ -44,7 +43,10 @@ def print_json(
 
 def print_status(job: JobItem) -> None:
     """Prints a job to stdout as a small table of names and values."""
-    _print([("image", job.image_id), ("status", _status(job)), *_rows(job)])
+    rows = [("image", job.image_id), ("status", _status(job)), *_rows(job)]
+    if job.spent is not None:
+        rows.append(("cost", f"{job.spent.writes:,} writes, {job.spent.wcu:,} WCU"))
+    print_rows(rows)
 
 
 def print_summary(job: JobItem, files: dict[str, str], busy: float | None) -> None:
@@ -52,39 +54,7 @@ def print_summary(job: JobItem, files: dict[str, str], busy: float | None) -> No
     rows = [("image", job.image_id), ("status", _status(job)), *_rows(job)]
     if busy is not None:
         rows.append(("busy", f"{busy:.0%} of the time of its workers went into {job.model_name}"))
-    _print([*rows, *files.items()])
-
-
-def print_cost(cost: Cost, *, as_json: bool) -> None:
-    """Prints an estimate to stdout, as a small table or as one JSON object on one line."""
-    if as_json:
-        print(json.dumps(cost.to_dict()), flush=True)
-        return
-    pauses = f"{cost.flush_pause:g}"
-    if cost.last_pause > cost.flush_pause:
-        pauses += f" to {cost.last_pause:g}"
-    _print(
-        [
-            ("image", f"{cost.regions:,} regions, {cost.tiles:,} tiles, {cost.minutes:g} minutes"),
-            ("item", f"at most {cost.item_bytes:,} bytes: {cost.flush_wcu:,} WCU a flush"),
-            ("flushes", f"at most {cost.tracker.writes - 2:,}, {pauses} s apart"),
-        ]
-    )
-    table = Table.grid(padding=(0, 2))
-    table.add_column()
-    for _ in range(2):
-        table.add_column(justify="right")
-    table.add_row("", "writes", "WCU")
-    for name, writes in (("raytracker", cost.tracker), ("one a region", cost.one_per_region)):
-        table.add_row(name, f"{writes.writes:,}", f"{writes.wcu:,}")
-    table.add_row("ratio", _ratio(cost.write_ratio), _ratio(cost.wcu_ratio))
-    console = Console(highlight=False)
-    console.print()
-    console.print(table)
-
-
-def _ratio(ratio: float) -> str:
-    return f"{ratio:,.2f}" if ratio >= 0.1 else f"{ratio:.1g}"
+    print_rows([*rows, *files.items()])
 
 
 def in_short(job: JobItem) -> str:
@@ -123,7 +93,8 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
-def _print(rows: list[tuple[str, str]]) -> None:
+def print_rows(rows: list[tuple[str, str]]) -> None:
+    """Prints names and values to stdout: as a small table, or each on its line."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

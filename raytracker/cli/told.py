@@ -80,7 +80,11 @@ RAY_ADDRESS: the Ray cluster to use ("auto": the one on this machine); without i
 MAP_EPILOG = """\
 [bold]Example:[/bold] raytracker map /data/scene.tif --table ImageJobs --output scene-map.png"""
 COST_EPILOG = """\
-[bold]Example:[/bold] raytracker cost --regions 5000 --tiles 20000 --minutes 10"""
+[bold]Examples:[/bold]
+
+raytracker cost --regions 5000 --tiles 20000 --minutes 10
+
+raytracker cost scene.tif --table ImageJobs"""
 TABLE_EPILOG = """\
 [bold]Example:[/bold] raytracker table create ImageJobs"""
 DEV_EPILOG = """\

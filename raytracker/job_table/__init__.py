@@ -17,6 +17,7 @@ from .listing import Consumed, jobs_in
 from .outputs import note_outputs
 from .runs import KEEP_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
 from .size import check_size
+from .spent import WCU_BYTES, Spent
 from .table import EXPIRY_SECONDS, JobTable, check_image_id
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "latest_sign",
     "text_bytes",
     "check_size",
+    "WCU_BYTES",
+    "Spent",
     "cut_of",
     "with_cut",
     "JobTable",

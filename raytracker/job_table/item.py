@@ -14,6 +14,8 @@ from ..ledger import Ledger
 from ..notebook import card
 from .attributes import checked
 from .ledger_text import from_text
+from .size import bytes_of
+from .spent import Spent
 
 
 @dataclass
@@ -59,6 +61,8 @@ class JobItem(DDBItem):
         tracker_started_by: JSON object: the process that began the run, see `life.Starter`.
         tracker_alive_until: Until when the run may be taken for alive, in epoch seconds; None: it
             has ended, or said that nobody goes on with it.
+        tracker_writes: How many writes of all its runs led to the item as it was before the last.
+        tracker_wcu: Write capacity units that these took.
     """
 
     image_id: str
@@ -95,6 +99,8 @@ class JobItem(DDBItem):
     tracker_keep_for: int | None = None
     tracker_started_by: str | None = None
     tracker_alive_until: int | None = None
+    tracker_writes: int | None = None
+    tracker_wcu: int | None = None
 
     def __post_init__(self) -> None:
         self.ddb_key = DDBKey(hash_key="image_id", hash_value=self.image_id)
@@ -160,6 +166,14 @@ class JobItem(DDBItem):
         if self.end_time is not None:
             return "FAILED"
         return "IN_PROGRESS" if success + error else "STARTED"
+
+    @property
+    def spent(self) -> Spent | None:
+        """What all writes to the item cost, the last by its size; None: it does not say."""
+        if self.tracker_writes is None:
+            return None
+        before = Spent(self.tracker_writes, self.tracker_wcu or 0)
+        return before.plus_one_of(bytes_of(self.to_put()))
 
     def tile_counts(self) -> dict[str, int]:
         """tile_count, tile_success, tile_error and tile_pending, as the ledger has them.

@@ -32,6 +32,7 @@ from .item import JobItem
 from .ledger_text import from_text, to_text
 from .life import alive_until, at_least, expiry, silent_since
 from .size import check_size
+from .spent import Spent
 from .update import Update
 
 KEEP_SECONDS = 7 * 24 * 60 * 60  # as OSML's newest deployment
@@ -56,6 +57,7 @@ class Flush(NamedTuple):
         expire_time: When the item may be deleted, in epoch s; None: never.
         alive_until: Until when the run may be taken for alive, in epoch s; None: it has ended, or
             nobody goes on with it.
+        spent: What all writes before this one cost.
     """
 
     region_success: int
@@ -67,6 +69,7 @@ class Flush(NamedTuple):
     processing_duration: int
     expire_time: int | None
     alive_until: int | None = None
+    spent: Spent = Spent()
 
 
 class RunTable(DDBHelper):
@@ -122,6 +125,7 @@ class RunTable(DDBHelper):
             "tracker_keep_for": keep_for,
             "tracker_alive_until": alive_until(now),
             "tracker_ends": False if job.tracker_ends is False else None,
+            **_spent(replacing).attributes,
         }
         for attribute in ("end_time", "tracker_owner", "tracker_state", "tracker_errors"):
             item.pop(attribute, None)
@@ -182,6 +186,7 @@ class RunTable(DDBHelper):
             tracker_seq=0,
             expire_time=expiry(at_least(read, now), keep_for),
             tracker_alive_until=alive_until(at_least(read, now)),
+            **_spent(read).attributes,
         )
         names, values = {"#tracker_run": "tracker_run"}, {":run": run}
         condition = "#tracker_run = :run AND attribute_not_exists(#tracker_owner)"
@@ -241,6 +246,7 @@ class RunTable(DDBHelper):
             tracker_started_by=started_by,
             tracker_alive_until=alive_until(at_least(read)),
             expire_time=expiry(at_least(read), keep_for),
+            **_spent(read).attributes,
         )
         condition, values = "#tracker_run = :read", {":read": read.tracker_run}
         condition += silent_since(read, update.names, values)
@@ -314,6 +320,7 @@ class RunTable(DDBHelper):
             processing_duration=what.processing_duration,
             expire_time=what.expire_time,
             tracker_alive_until=what.alive_until,
+            **what.spent.attributes,
         )
         if what.state is not None:
             update.set(tracker_state=what.state)
@@ -366,6 +373,10 @@ def ledger_of(job: JobItem) -> Ledger:
         raise LedgerError(
             f"image {job.image_id!r}: its tracker_ledger cannot be read: {err}"
         ) from err
+
+
+def _spent(read: JobItem | None) -> Spent:
+    return (None if read is None else read.spent) or Spent()  # an older version counted nothing
 
 
 def _exists(image_id: str, table: str, old: Mapping[str, Any] | None) -> str:

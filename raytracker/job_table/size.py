@@ -28,6 +28,8 @@ _THE_RUNS = {
     "tracker_state",
     "tracker_keep_for",
     "tracker_alive_until",
+    "tracker_writes",
+    "tracker_wcu",
 }
 
 
@@ -48,7 +50,7 @@ def check_size(
     """
     others = {name: value for name, value in attributes.items() if name not in _THE_RUNS}
     errors = MAX_REASONS * (MAX_REASON_BYTES + _REASON_OVERHEAD)
-    room = MAX_ITEM_BYTES - _bytes_of(others) - _RUN_BYTES - errors
+    room = MAX_ITEM_BYTES - bytes_of(others) - _RUN_BYTES - errors
     needed = text_bytes(Ledger.max_encoded_bytes(layout))
     if needed > room:
         _check_others(attributes["image_id"], others, needed)
@@ -62,7 +64,7 @@ def check_size(
 
 def _check_others(image_id: str, others: Mapping[str, Any], needed: int) -> None:
     """Refuses an item that is filled by something else than its ledger, and names that."""
-    size, name = max((_bytes_of(value), name) for name, value in others.items())
+    size, name = max((bytes_of(value), name) for name, value in others.items())
     if size < needed:
         return
     what = f"its {name} has {size} bytes"
@@ -76,14 +78,14 @@ def _check_others(image_id: str, others: Mapping[str, Any], needed: int) -> None
     )
 
 
-def _bytes_of(value: Any) -> int:
+def bytes_of(value: Any) -> int:
     """Returns about how many bytes DynamoDB counts for a value; not less than it does."""
     if isinstance(value, str):
         return len(value.encode())
     if isinstance(value, bytes):
         return len(value)
     if isinstance(value, Mapping):
-        return 3 + sum(_bytes_of(name) + _bytes_of(item) + 1 for name, item in value.items())
+        return 3 + sum(bytes_of(name) + bytes_of(item) + 1 for name, item in value.items())
     if isinstance(value, (list, tuple, set)):
-        return 3 + sum(_bytes_of(item) + 1 for item in value)
-    return 21  # the longest number
+        return 3 + sum(bytes_of(item) + 1 for item in value)
+    return 2 + len(str(value)) // 2  # two digits in a byte

@@ -23,6 +23,7 @@ def details_of(job: JobItem, ledger: Ledger | None) -> dict[str, Any]:
         "last_write": last_news(job),
         "silent": is_silent(job, time.time()),
         "trouble": trouble_of(job),
+        "cost": None if job.spent is None else job.spent._asdict(),
     }
     if ledger is not None:
         pending = ledger.pending()

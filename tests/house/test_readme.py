@@ -64,7 +64,8 @@ def same(text: str) -> str:
     text = re.sub(r"^.*(\(raylet\)|authentication).*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\S*/first/", "/first/", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S+", "TIME", text)
-    return re.sub(r"127\.0\.0\.1:\d+|\(\w+; `exit`\)|\b\d+ s\b|\b\d+%", "#", text)
+    changing = r"127\.0\.0\.1:\d+|\(\w+; `exit`\)|\b\d+ (s\b|writes, \d+ WCU)|\b\d+%"
+    return re.sub(changing, "#", text)
 
 
 def typed(shell: subprocess.Popen[str], command: str) -> str:

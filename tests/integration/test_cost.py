@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -36,3 +37,38 @@ def test_a_flush_costs_what_the_model_says(job_table: JobTable, tiles: int) -> N
     )
     incompressible = rng.randbytes(Ledger.max_encoded_bytes(layout))
     assert measured(incompressible) == pytest.approx(most, abs=1)
+
+
+def test_an_item_knows_what_its_runs_did_cost(job_table: JobTable) -> None:
+    """Three runs, of which the last write of each goes by the size of the item that it left."""
+    layout, rng, charged = Layout.of(40_000), random.Random(0), list[float]()
+
+    def note(parsed: dict[str, Any], **_: Any) -> None:
+        if "ConsumedCapacity" in parsed:
+            charged.append(parsed["ConsumedCapacity"]["CapacityUnits"])
+
+    job_table.writer.meta.events.register("after-call.dynamodb", note, unique_id="cost")
+    job_table.start(JobItem(image_id=IMAGE), run="run-0", layout=layout)
+    ledger = Ledger(layout)
+    for number in range(3):
+        run, owner = f"run-{number}", f"owner-{number}"
+        if number:
+            job_table.resume(_read(job_table), run)
+        spent = job_table.claim(IMAGE, run, owner).spent
+        assert spent is not None
+        for seq in range(5):
+            outcomes = bytes(rng.choices((1, 2), k=2_500))
+            ledger.merge([(2_500 * (5 * number + seq), outcomes)], {})
+            flush = Flush(0, 0, ledger.encode(), {}, None, None, 0, 10**9, None, spent)
+            spent = spent.plus(job_table.flush(IMAGE, run, owner, seq, flush))
+    job_table.writer.meta.events.unregister("after-call.dynamodb", unique_id="cost")
+    last = _read(job_table).spent
+    assert last is not None
+    assert last.writes == len(charged) == 1 + 3 + 2 + 15
+    assert last.wcu == pytest.approx(sum(charged), abs=2)
+
+
+def _read(table: JobTable) -> JobItem:
+    read = table.read(IMAGE)
+    assert read is not None
+    return read

@@ -54,6 +54,8 @@ def _item(image_id: str, number: int, now: float) -> JobItem:
             "head-1", 4711 + number, user, "07000000", int(started * 1000), "cluster"
         ).to_text(),
         tracker_alive_until=None if ended else int(news + 150),
+        tracker_writes=6 * number,
+        tracker_wcu=15 * number,
     )
 
 
