@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..job_table import JobItem, last_news, ledger_of
+from ..job_table import JobItem, last_news, ledger_of, runs_of
 from ..ledger import Ledger
 from ..progress import duration
 from ..views import MAX_SHOWN, details_of, errors_of, seconds_left, trouble_of
@@ -46,7 +46,7 @@ def print_status(job: JobItem) -> None:
     rows = [("image", job.image_id), ("status", _status(job)), *_rows(job)]
     if job.spent is not None:
         rows.append(("cost", f"{job.spent.writes:,} writes, {job.spent.wcu:,} WCU"))
-    print_rows(rows)
+    print_rows([*rows, *_history_rows(job)])
 
 
 def print_summary(job: JobItem, files: dict[str, str], busy: float | None) -> None:
@@ -164,6 +164,20 @@ def _ledger_rows(job: JobItem, ledger: Ledger) -> Iterator[tuple[str, str]]:
             yield "", f"and {len(failed) - MAX_SHOWN} more regions with errors"
             return
         yield ("" if number else "errors"), f"region {region}: {one_line(reason)}"
+
+
+def _history_rows(job: JobItem) -> Iterator[tuple[str, str]]:
+    """Yields the last runs, the newest first, where there is more than the present one."""
+    runs, now = runs_of(job, time.time()), time.time()
+    for number, run in enumerate(runs if len(runs) > 1 else []):
+        end = now * 1000 if run.end_time is None else run.end_time
+        took = duration(max(0.0, (end - (run.start_time or end)) / 1000))
+        parts = ["" if run.start_time is None else _time(run.start_time), f"{run.status}, {took}"]
+        if run.tile_count is not None:
+            parts.append(f"{run.tile_success or 0:,} of {run.tile_count:,} tiles")
+        parts.append(f"{run.tile_error:,} failed" if run.tile_error else "")
+        parts.append(one_line(run.started_by) if run.started_by else "")
+        yield "" if number else "runs", ", ".join(filter(None, parts))
 
 
 def _time(epoch_ms: int) -> str:

@@ -2,6 +2,7 @@
 
 from .creation import look_at
 from .cut import cut_of, with_cut
+from .history import RunRecord, runs_of
 from .item import JobItem
 from .ledger_text import text_bytes
 from .life import (
@@ -22,6 +23,8 @@ from .table import EXPIRY_SECONDS, JobTable, check_image_id
 
 __all__ = [
     "look_at",
+    "RunRecord",
+    "runs_of",
     "JobItem",
     "EXPIRY_SECONDS",
     "KEEP_SECONDS",

@@ -63,6 +63,7 @@ class JobItem(DDBItem):
             has ended, or said that nobody goes on with it.
         tracker_writes: How many writes of all its runs led to the item as it was before the last.
         tracker_wcu: Write capacity units that these took.
+        tracker_history: JSON list: the runs before this one, see `history.RunRecord`.
     """
 
     image_id: str
@@ -101,6 +102,7 @@ class JobItem(DDBItem):
     tracker_alive_until: int | None = None
     tracker_writes: int | None = None
     tracker_wcu: int | None = None
+    tracker_history: str | None = None
 
     def __post_init__(self) -> None:
         self.ddb_key = DDBKey(hash_key="image_id", hash_value=self.image_id)

@@ -28,6 +28,7 @@ from ..errors import (
     TrackerSuperseded,
 )
 from ..ledger import Layout, Ledger
+from .history import noted
 from .item import JobItem
 from .ledger_text import from_text, to_text
 from .life import alive_until, at_least, expiry, silent_since
@@ -125,6 +126,7 @@ class RunTable(DDBHelper):
             "tracker_keep_for": keep_for,
             "tracker_alive_until": alive_until(now),
             "tracker_ends": False if job.tracker_ends is False else None,
+            "tracker_history": noted(replacing, now),
             **_spent(replacing).attributes,
         }
         for attribute in ("end_time", "tracker_owner", "tracker_state", "tracker_errors"):
@@ -246,6 +248,7 @@ class RunTable(DDBHelper):
             tracker_started_by=started_by,
             tracker_alive_until=alive_until(at_least(read)),
             expire_time=expiry(at_least(read), keep_for),
+            tracker_history=noted(read, at_least(read)),
             **_spent(read).attributes,
         )
         condition, values = "#tracker_run = :read", {":read": read.tracker_run}

@@ -11,7 +11,9 @@ from .ledger_text import bytes_in, text_bytes
 
 MAX_ITEM_BYTES = 400 * 1024  # DynamoDB's limit, names of attributes included
 _REASON_OVERHEAD = 1 + len(str(10**7))  # of one entry of tracker_errors, beside its text
-_RUN_BYTES = 1024  # of what a run writes beside ledger and errors, and of the names of all of it
+HISTORY_BYTES = 1536  # of the runs before, at most
+# Of what a run writes beside ledger and errors, and of the names of all of it.
+_RUN_BYTES = 1024 + HISTORY_BYTES
 _THE_RUNS = {
     "start_time",
     "expire_time",
@@ -30,6 +32,7 @@ _THE_RUNS = {
     "tracker_alive_until",
     "tracker_writes",
     "tracker_wcu",
+    "tracker_history",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..job_table import JobItem, Starter, is_alive, last_news
+from ..job_table import JobItem, Starter, is_alive, last_news, runs_of
 from ..ledger import Ledger, Outcome
 from .rows import is_silent
 
@@ -19,11 +19,13 @@ def details_of(job: JobItem, ledger: Ledger | None) -> dict[str, Any]:
         job: The item.
         ledger: That of the item; None: it has none.
     """
+    now = time.time()
     more: dict[str, Any] = {
         "last_write": last_news(job),
-        "silent": is_silent(job, time.time()),
+        "silent": is_silent(job, now),
         "trouble": trouble_of(job),
         "cost": None if job.spent is None else job.spent._asdict(),
+        "history": [run._asdict() for run in runs_of(job, now)],
     }
     if ledger is not None:
         pending = ledger.pending()

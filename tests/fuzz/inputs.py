@@ -65,6 +65,9 @@ def item(chance: Chance) -> dict[str, Any]:
         "tracker_ledger": to_text(made.encode()),
         "tracker_keep_for": Decimal(604_800),
         "tracker_alive_until": Decimal(1_700_000_000),
+        "tracker_writes": Decimal(7),
+        "tracker_wcu": Decimal(9),
+        "tracker_history": '[["before","PARTIAL","ann@head",1700000000000,1700000100000,1,1,2]]',
     }
     names = [f.name for f in fields(JobItem) if f.name not in ("image_id", "ddb_key")]
     for _ in range(chance.randint(1, 3)):

@@ -121,6 +121,21 @@ def test_a_new_image_appears_and_rows_stay_where_they_are(tab: Tab, job_table: J
     expect(tab.locator(".same")).to_have_count(1)
 
 
+def test_runs_before_and_the_cost_are_shown(tab: Tab, job_table: JobTable) -> None:
+    put(job_table, "scene", tracker_writes=41, tracker_wcu=80)
+    tab.get_by_role("row").get_by_role("link", name="scene").click()
+    expect(shown(tab, "Cost")).to_have_text("42 writes, 81 WCU")
+    expect(tab.locator("#history-card")).to_be_hidden()
+    job = job_table.read("scene")
+    assert job is not None
+    job_table.resume(job, "next")
+    rows = tab.locator("#history tr")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(1)).to_contain_text("IN_PROGRESS")
+    expect(rows.nth(2)).to_contain_text("SUPERSEDED")
+    expect(rows.nth(2)).to_contain_text("ann@node-7")
+
+
 def test_search_and_status_filter_and_stay_in_the_address(tab: Tab, job_table: JobTable) -> None:
     put(job_table, "scene-1")
     put(job_table, "scene-2", region_success=4, end_time=2)

@@ -3,6 +3,7 @@
 Three fail, one is stuck, one cancelled, one taken over by a colleague; the last was OSML's.
 """
 
+import json
 import os
 import time
 
@@ -56,7 +57,14 @@ def _item(image_id: str, number: int, now: float) -> JobItem:
         tracker_alive_until=None if ended else int(news + 150),
         tracker_writes=6 * number,
         tracker_wcu=15 * number,
+        tracker_history=_history(started) if image_id == "scene-27" else None,
     )
+
+
+def _history(started: float) -> str:
+    """Returns a run before, which its driver's machine had broken off."""
+    begun, left = (int((started - ago) * 1000) for ago in (7200, 5400))
+    return json.dumps([["run-0", "INTERRUPTED", "bob@head-1", begun, left, 700, 0, 4000]])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import { TileMap } from "./map.js";
 
 const id = new URLSearchParams(location.search).get("image_id") ?? "";
 const query = `image_id=${encodeURIComponent(id)}`;
-const APART = new Set(["groups", "errors", "settled", "map", "map_version", "read_at", "unread", "started_by", "tracker_errors", "history", "silent", "pending_regions"]);
+const APART = new Set(["groups", "errors", "settled", "map", "map_version", "read_at", "unread", "started_by", "tracker_errors", "history", "cost", "silent", "pending_regions"]);
 const TIMES = new Set(["start_time", "end_time", "last_write"]);
 let known = "";
 
@@ -55,6 +55,7 @@ function showStats(told, tiled, success, error, count) {
       : ["Ended", time(told.end_time)],
     ["News", told.last_write == null ? "–" : ago((told.read_at - told.last_write) / 1000)],
     ["By", who(told.started_by) || "–"],
+    ...(told.cost ? [["Cost", `${number(told.cost.writes)} writes, ${number(told.cost.wcu)} WCU`]] : []),
   ];
   const list = byId("stats");
   while (list.children.length < stats.length) {
@@ -109,9 +110,9 @@ function showReasons(told, failed) {
 }
 
 function showHistory(runs) {
-  byId("history-card").hidden = !runs?.length;
-  if (!runs?.length) return;
-  const names = [...new Set(runs.flatMap(Object.keys))];
+  byId("history-card").hidden = (runs ?? []).length < 2;
+  if (byId("history-card").hidden) return;
+  const names = Object.keys(runs[0]);
   const row = (tag, values) => {
     const made = element("tr");
     made.append(...values.map((value) => element(tag, "", value)));
