@@ -15,17 +15,25 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from .tables import VARIABLE, table_app
+from .templates import Kind
+from .templates import template as template_of
 from .told import told
 
 if TYPE_CHECKING:
     from ..job_table import JobTable
+    from ..job_table.creation import Look
 
 SKEW_SECONDS = 30  # a run's signs of life are compared with the reader's clock
+RUN_WCU = 25  # a second: what the flushes of an image may use, by default
 PROBE = "raytracker-check: no image"  # a key that nobody has
 NEVER = "attribute_exists(image_id) AND attribute_not_exists(image_id)"
 EXTRAS = {"imagery": "rasterio", "embedded": "moto", "cli": "matplotlib"}  # a module of each
 CHECK_EPILOG = """\
-[bold]Example:[/bold] raytracker table check ImageJobs
+[bold]Examples:[/bold]
+
+raytracker table check ImageJobs
+
+raytracker table check ImageJobs --print cloudformation > table.json
 
 Nothing is changed: writes are tried under a condition that never holds, at a key that nobody has. \
 DynamoDB charges one write capacity unit for each of the three. Exit status 2: a run would fail."""
@@ -62,10 +70,22 @@ class Finding(NamedTuple):
 @table_app.command(epilog=CHECK_EPILOG)
 def check(
     name: Annotated[str, typer.Argument(metavar="NAME", envvar=VARIABLE, help="The table's name.")],
+    template: Annotated[
+        Kind | None,
+        typer.Option(
+            "--print",
+            metavar="KIND",
+            help="Print what makes such a table, as cloudformation or terraform, or the policy of "
+            "who uses it; asks no table.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Look whether a table is a job table, and what these credentials may do with it."""
     with told():
+        if template is not None:
+            print(template_of(template, name, _region()), end="")
+            return
         from ..job_table import JobTable
 
         code = _print(table_findings(JobTable(name)), as_json)
@@ -151,14 +171,9 @@ def table_findings(table: JobTable) -> Iterator[Finding]:
     from ..job_table import look_at
 
     try:
-        has_ttl = look_at(table)
+        look = look_at(table)
         yield Finding("ok", "key", "image_id (S) alone")
-        cure = f"raytracker table create {table.table_name} --set-ttl"
-        yield (
-            Finding("ok", "TTL", "on expire_time")
-            if has_ttl
-            else Finding("note", "TTL", "none: expired items stay", cure)
-        )
+        yield from _how_it_stands(look, table.table_name)
     except TableMismatch as err:
         yield Finding("FAIL", "key", str(err))
         return
@@ -171,6 +186,34 @@ def table_findings(table: JobTable) -> Iterator[Finding]:
             return
         yield Finding("note", "table", str(err), "a run does without it")
     yield from rights(table)
+
+
+def _how_it_stands(look: Look, name: str) -> Iterator[Finding]:
+    if look.has_ttl:
+        yield Finding("ok", "TTL", "on expire_time")
+    else:
+        cure = f"raytracker table create {name} --set-ttl"
+        yield Finding("note", "TTL", "none: expired items stay", cure)
+    if look.capacity is None:
+        yield Finding("ok", "capacity", "on demand")
+    else:
+        read, write = look.capacity
+        few = write < RUN_WCU
+        text = f"{read} RCU, {write} WCU a second" + (
+            f"; a run may take {RUN_WCU} WCU" if few else ""
+        )
+        cure = f"aws dynamodb update-table --table-name {name} --billing-mode PAY_PER_REQUEST"
+        yield Finding("note" if few else "ok", "capacity", text, cure if few else "")
+    if look.restorable:
+        yield Finding("ok", "recovery", "to any second of the last days")
+    elif look.restorable is None:
+        yield Finding("note", "recovery", "not known", "grant dynamodb:DescribeContinuousBackups")
+    else:
+        cure = (
+            f"aws dynamodb update-continuous-backups --table-name {name} "
+            "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true"
+        )
+        yield Finding("note", "recovery", "none: a table that is deleted is gone", cure)
 
 
 def rights(table: JobTable) -> Iterator[Finding]:
@@ -220,6 +263,12 @@ def _failed(name: str, err: Exception, table: JobTable) -> Finding:
     from ..ddb import translate
 
     return Finding("FAIL", name, str(translate(err, table.table_name)))
+
+
+def _region() -> str:
+    import boto3
+
+    return boto3.Session().region_name or "*"
 
 
 def _source() -> str:

@@ -1,6 +1,6 @@
 """The job table: its items, OSML's methods, and the four writes of a run."""
 
-from .creation import look_at
+from .creation import KEY, TTL_ATTRIBUTE, look_at
 from .cut import cut_of, with_cut
 from .history import RunRecord, runs_of
 from .item import JobItem
@@ -22,6 +22,8 @@ from .spent import WCU_BYTES, Spent
 from .table import EXPIRY_SECONDS, JobTable, check_image_id
 
 __all__ = [
+    "KEY",
+    "TTL_ATTRIBUTE",
     "look_at",
     "RunRecord",
     "runs_of",

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..ddb import TableConnection, translate
 from ..errors import TableMismatch
 
-_KEY = "image_id"
-_TTL_ATTRIBUTE = "expire_time"
+KEY = "image_id"
+TTL_ATTRIBUTE = "expire_time"
 _LOOKS: Any = {"Delay": 0.5, "MaxAttempts": 240}  # twice a second, for two minutes
 _CURE = "make another table: `raytracker table create NAME`"
+
+
+class Look(NamedTuple):
+    """How a job table stands.
+
+    Attributes:
+        has_ttl: Whether expired items go.
+        capacity: Read and write capacity units a second; None: on demand.
+        restorable: Whether it can be restored to a point in time; None: that can't be known here.
+    """
+
+    has_ttl: bool
+    capacity: tuple[int, int] | None
+    restorable: bool | None
 
 
 def create_job_table(table: TableConnection, *, set_ttl: bool = False) -> bool:
@@ -45,8 +59,8 @@ def create_job_table(table: TableConnection, *, set_ttl: bool = False) -> bool:
         raise translate(err, name) from None  # its text says all
 
 
-def look_at(table: TableConnection) -> bool:
-    """Returns whether a table has its TTL; nothing is changed.
+def look_at(table: TableConnection) -> Look:
+    """Returns how a table stands; nothing is changed.
 
     Args:
         table: The connection to it; says its name.
@@ -59,8 +73,11 @@ def look_at(table: TableConnection) -> bool:
     try:
         with table.asking():
             client = table.client.meta.client
-            _check_key(client.describe_table(TableName=name)["Table"], name)
-            return _ttl_is_enabled(client, name)
+            description = client.describe_table(TableName=name)["Table"]
+            _check_key(description, name)
+            return Look(
+                _ttl_is_enabled(client, name), _capacity(description), _restorable(client, name)
+            )
     except Exception as err:
         raise translate(err, name) from None  # its text says all
 
@@ -75,8 +92,8 @@ def _create_if_missing(client: Any, name: str) -> bool:
         with contextlib.suppress(client.exceptions.ResourceInUseException):  # another was quicker
             client.create_table(
                 TableName=name,
-                KeySchema=[{"AttributeName": _KEY, "KeyType": "HASH"}],
-                AttributeDefinitions=[{"AttributeName": _KEY, "AttributeType": "S"}],
+                KeySchema=[{"AttributeName": KEY, "KeyType": "HASH"}],
+                AttributeDefinitions=[{"AttributeName": KEY, "AttributeType": "S"}],
                 BillingMode="PAY_PER_REQUEST",
             )
             made = True
@@ -93,10 +110,10 @@ def _check_key(description: Any, name: str) -> None:
         (part["KeyType"], part["AttributeName"], types[part["AttributeName"]])
         for part in description["KeySchema"]
     ]
-    if key != [("HASH", _KEY, "S")]:
+    if key != [("HASH", KEY, "S")]:
         found = " and ".join(f"{kind} key {attribute} ({type_})" for kind, attribute, type_ in key)
         raise TableMismatch(
-            f"table {name} has {found}; a job table has HASH key {_KEY} (S) alone; {_CURE}"
+            f"table {name} has {found}; a job table has HASH key {KEY} (S) alone; {_CURE}"
         )
 
 
@@ -106,7 +123,7 @@ def _enable_ttl(client: Any, name: str) -> None:
     try:
         client.update_time_to_live(
             TableName=name,
-            TimeToLiveSpecification={"Enabled": True, "AttributeName": _TTL_ATTRIBUTE},
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE},
         )
     except client.exceptions.ClientError:
         # Refused also where another process has just enabled it.
@@ -118,9 +135,25 @@ def _ttl_is_enabled(client: Any, name: str) -> bool:
     ttl = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     enabled = ttl.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
     attribute = ttl.get("AttributeName")
-    if enabled and attribute != _TTL_ATTRIBUTE:
+    if enabled and attribute != TTL_ATTRIBUTE:
         raise TableMismatch(
-            f"table {name} has its TTL on {attribute}; a job table has it on {_TTL_ATTRIBUTE}; "
+            f"table {name} has its TTL on {attribute}; a job table has it on {TTL_ATTRIBUTE}; "
             f"change it, or {_CURE}"
         )
     return enabled
+
+
+def _capacity(description: Any) -> tuple[int, int] | None:
+    if description.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST":
+        return None
+    given = description["ProvisionedThroughput"]
+    return given["ReadCapacityUnits"], given["WriteCapacityUnits"]
+
+
+def _restorable(client: Any, name: str) -> bool | None:
+    try:
+        found = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+    except client.exceptions.ClientError:  # no right to ask, or DynamoDB Local, which has none
+        return None
+    recovery = found.get("PointInTimeRecoveryDescription", {})
+    return bool(recovery.get("PointInTimeRecoveryStatus") == "ENABLED")

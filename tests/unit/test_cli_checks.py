@@ -5,6 +5,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from raytracker.cli import checks
@@ -15,6 +16,15 @@ from tests.support.ports import reserved_port
 
 DATE = "Fri, 27 Nov 2026 09:00:00 GMT"
 AT = 1795770000.0
+
+
+def refused(name: str) -> Any:
+    """Returns a call that these credentials may not do."""
+
+    def call(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, name)
+
+    return call
 
 
 def findings(*args: str, status: int = 0) -> dict[str, dict[str, str]]:
@@ -28,10 +38,12 @@ def findings(*args: str, status: int = 0) -> dict[str, dict[str, str]]:
 def test_a_table_that_fits(moto_table: JobTable) -> None:
     """All is well, and nothing has changed: no item is there."""
     found = findings("table", "check", moto_table.table_name)
-    assert {finding["mark"] for finding in found.values()} == {"ok"}
+    assert [name for name, one in found.items() if one["mark"] != "ok"] == ["recovery"]
     assert [*found] == [
         "key",
         "TTL",
+        "capacity",
+        "recovery",
         "GetItem",
         "PutItem",
         "UpdateItem",
@@ -65,19 +77,42 @@ def test_tables_that_do_not_fit(moto_table: JobTable) -> None:
     assert (ttl["mark"], ttl["cure"]) == ("note", "raytracker table create bare --set-ttl")
 
 
+def test_capacity_and_recovery_come_with_their_cure(moto_table: JobTable) -> None:
+    """Each cure is a command that can be typed as it is."""
+    name, client = moto_table.table_name, boto3.client("dynamodb")
+    cure = findings("table", "check", name)["recovery"]["cure"]
+    assert cure.startswith(f"aws dynamodb update-continuous-backups --table-name {name} ")
+    client.update_continuous_backups(
+        TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    for write, mark in ((5, "note"), (25, "ok")):
+        throughput = {"ReadCapacityUnits": 7, "WriteCapacityUnits": write}
+        client.update_table(
+            TableName=name, BillingMode="PROVISIONED", ProvisionedThroughput=throughput
+        )
+        found = findings("table", "check", name)
+        assert found["recovery"]["mark"] == "ok"
+        assert found["capacity"]["mark"] == mark
+        assert found["capacity"]["text"].startswith(f"7 RCU, {write} WCU a second")
+        assert ("--billing-mode PAY_PER_REQUEST" in found["capacity"]["cure"]) == (mark == "note")
+
+
+def test_recovery_that_cannot_be_asked_for(
+    moto_table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is a note: a run does not need it."""
+    monkeypatch.setattr(
+        moto_table.client.meta.client, "describe_continuous_backups", refused("Describe")
+    )
+    found = {finding.name: finding for finding in checks.table_findings(moto_table)}
+    assert (found["recovery"].mark, found["recovery"].text) == ("note", "not known")
+
+
 def test_rights_that_are_missing(moto_table: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run needs fails; what a command needs is a note."""
-    from botocore.exceptions import ClientError
-
-    def refused(self: Any, name: str) -> Any:
-        def call(**_: Any) -> Any:
-            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, name)
-
-        return call
-
     client = moto_table.client.meta.client
     for name in ("put_item", "scan"):
-        monkeypatch.setattr(client, name, refused(client, name))
+        monkeypatch.setattr(client, name, refused(name))
     found = {finding.name: finding for finding in rights(moto_table)}
     assert (found["PutItem"].mark, found["PutItem"].cure) == ("FAIL", "grant dynamodb:PutItem")
     assert (found["Scan"].mark, found["Scan"].cure) == ("note", "only `raytracker list` needs it")
