@@ -1,14 +1,15 @@
-"""The command `raytracker redrive`: the failed tiles of some images run again."""
+"""The commands that run some images again: `raytracker redrive` and `raytracker resume`."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from ..views import Status
-from .options import AllowDriver, AllowUrl, Refused, concurrency_of, seconds_of
+from .options import AllowDriver, AllowUrl, Refused, concurrency_of, seconds_of, work_of
 from .tables import TableName, job_of, table_name_of
 from .told import told
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 INTERRUPTED = (130, 143)
 FAILED = ("PARTIAL", "FAILED")
-REDRIVE_EPILOG = """\
+_HOW = """\
+Cut, output and merge stand in their items. What fits is shown, and asked for; others are not \
+touched.
+
+RAY_ADDRESS: the Ray cluster to use; without it, a Ray of its own."""
+REDRIVE_EPILOG = f"""\
 [bold]Examples:[/bold]
 
 raytracker redrive detect.py:ships scene-1.tif scene-2.tif --table ImageJobs
@@ -26,96 +32,147 @@ raytracker redrive detect.py:ships scene-1.tif scene-2.tif --table ImageJobs
 raytracker redrive detect.py:ships --status PARTIAL --since 2d --reason "OutOfMemoryError" --yes
 
 Pending and failed tiles of these images run, one image after the other, as `raytracker run \
---redrive` does it; cut, output and merge stand in their items. Others are not touched.
+--redrive` does it. Without IMAGE_ID and --status: of those that are PARTIAL or FAILED. {_HOW}"""
+RESUME_EPILOG = f"""\
+[bold]Examples:[/bold]
 
-RAY_ADDRESS: the Ray cluster to use; without it, a Ray of its own."""
+raytracker resume detect.py:ships scene-1.tif scene-2.tif --table ImageJobs
 
+raytracker resume detect.py:ships --silent --since 2d --yes
 
-def redrive(
-    function: Annotated[
-        str, typer.Argument(metavar="MODULE:FUNCTION", help="What runs on the tiles.")
-    ],
-    image_ids: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="IMAGE_ID...", help="Which images; none: those that the options say."
-        ),
-    ] = None,
-    status: Annotated[
-        list[Status] | None,
-        typer.Option(
-            "--status",
-            metavar="STATUS",
-            help="With this one; repeat it for several.",
-            show_default="PARTIAL and FAILED",
-        ),
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="With news in the last 2d, 12h or 30m.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Of this model.")] = None,
-    reason: Annotated[
-        str | None,
-        typer.Option(metavar="PREFIX", help="With a failed tile whose reason begins like this."),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Also with another function than they began with.")
-    ] = False,
-    batch_size: Annotated[
-        int | None, typer.Option(metavar="N", help="As for `run`, and so are the next five.")
-    ] = None,
-    num_cpus: Annotated[float | None, typer.Option(metavar="N")] = None,
-    num_gpus: Annotated[float | None, typer.Option(metavar="N")] = None,
-    concurrency: Annotated[str | None, typer.Option(metavar="N|LEAST:MOST")] = None,
-    constructor_arg: Annotated[list[str] | None, typer.Option(metavar="TEXT")] = None,
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS")] = None,
-    table: TableName = None,
-    allow_url: AllowUrl = False,
-    allow_driver: AllowDriver = None,
-) -> None:
-    """Run the failed and pending tiles of some images again, one image after the other."""
-    with told():
-        name = table_name_of(table)
-        seconds = None if since is None else seconds_of("--since", since)
-        from ..job_table import JobTable
-        from ..views import Wanted
-
-        wanted = Wanted(
-            frozenset(each.value for each in status or ()) or frozenset(FAILED),
-            since=None if seconds is None else time.time() - seconds,
-            model=model,
-        )
-        if image_ids:
-            jobs = [job_of(each, name) for each in image_ids]
-        else:
-            jobs = _found(JobTable(name), wanted, reason)
-        _show(jobs)
-        these = "this image" if len(jobs) == 1 else f"these {len(jobs)} images"
-        if jobs and not yes and not typer.confirm(f"redrive {these}?"):
-            raise Refused("nothing was done")
-        allowed = {"allow_url": allow_url, "allow_driver": tuple(allow_driver or ())}
-        from ..pipeline import Work
-
-        work = Work(
-            num_cpus=num_cpus,
-            num_gpus=num_gpus,
-            concurrency=None if concurrency is None else concurrency_of(concurrency),
-            fn_constructor_args=tuple(constructor_arg or ()),
-            timeout=timeout,
-        )
-        how = {"batch_size": batch_size, "work": work, "take_over": force, "allowed": allowed}
-        code = _run(jobs, function, name, how)
-    raise typer.Exit(code)
+Pending tiles of these images run, one image after the other, as `raytracker run --resume` does \
+it; failed ones stay. Without IMAGE_ID: of those that were broken off, which are cancelled, \
+stopped or silent. {_HOW}"""
 
 
-def _found(table: JobTable, wanted: Wanted, reason: str | None) -> list[JobItem]:
+def _command(is_redrive: bool) -> Callable[..., None]:
+    """Returns the function of a command; both take the same."""
+
+    def again(
+        function: Annotated[
+            str, typer.Argument(metavar="MODULE:FUNCTION", help="What runs on the tiles.")
+        ],
+        image_ids: Annotated[
+            list[str] | None,
+            typer.Argument(
+                metavar="IMAGE_ID...", help="Which images; none: those that the options say."
+            ),
+        ] = None,
+        status: Annotated[
+            list[Status] | None,
+            typer.Option(metavar="STATUS", help="With this one; repeat it for several."),
+        ] = None,
+        silent: Annotated[
+            bool, typer.Option("--silent", help="That go on, though nothing is heard of them.")
+        ] = False,
+        since: Annotated[
+            str | None, typer.Option(metavar="TIME", help="With news in the last 2d, 12h or 30m.")
+        ] = None,
+        model: Annotated[str | None, typer.Option(metavar="NAME", help="Of this model.")] = None,
+        reason: Annotated[
+            str | None,
+            typer.Option(
+                metavar="PREFIX", help="With a failed tile whose reason begins like this."
+            ),
+        ] = None,
+        yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+        force: Annotated[
+            bool, typer.Option("--force", help="Also with another function than they began with.")
+        ] = False,
+        batch_size: Annotated[
+            int | None, typer.Option(metavar="N", help="As for `run`, and so are the next five.")
+        ] = None,
+        num_cpus: Annotated[float | None, typer.Option(metavar="N")] = None,
+        num_gpus: Annotated[float | None, typer.Option(metavar="N")] = None,
+        concurrency: Annotated[str | None, typer.Option(metavar="N|LEAST:MOST")] = None,
+        constructor_arg: Annotated[list[str] | None, typer.Option(metavar="TEXT")] = None,
+        timeout: Annotated[float | None, typer.Option(metavar="SECONDS")] = None,
+        table: TableName = None,
+        allow_url: AllowUrl = False,
+        allow_driver: AllowDriver = None,
+    ) -> None:
+        with told():
+            name, statuses = table_name_of(table), frozenset(each.value for each in status or ())
+            seconds = None if since is None else seconds_of("--since", since)
+            from ..views import Wanted
+
+            start = None if seconds is None else time.time() - seconds
+            wanted = Wanted(statuses, silent=silent, since=start, model=model)
+            work = work_of(
+                num_cpus=num_cpus,
+                num_gpus=num_gpus,
+                concurrency=None if concurrency is None else concurrency_of(concurrency),
+                fn_constructor_args=tuple(constructor_arg or ()),
+                timeout=timeout,
+            )
+            allowed = {"allow_url": allow_url, "allow_driver": tuple(allow_driver or ())}
+            how = {"batch_size": batch_size, "work": work, "take_over": force, "allowed": allowed}
+            chosen = _Chosen(wanted, reason, is_redrive)
+            jobs = _jobs(chosen, image_ids or [], name, yes)
+            code = _run(jobs, function, name, {**how, "redrive": is_redrive})
+        raise typer.Exit(code)
+
+    which = "failed and pending" if is_redrive else "pending"
+    again.__doc__ = f"Run the {which} tiles of some images, one image after the other."
+    return again
+
+
+redrive = _command(is_redrive=True)
+resume = _command(is_redrive=False)
+
+
+class _Chosen(NamedTuple):
+    """Which images run again, where none is named.
+
+    Attributes:
+        wanted: What their items say.
+        reason: How the reason of one of their failed tiles begins; None: in any way.
+        is_redrive: Whether they are those with failed tiles; else those with pending ones, with
+            which nobody goes on.
+    """
+
+    wanted: Wanted
+    reason: str | None
+    is_redrive: bool
+
+    def fits(self, job: JobItem, now: float) -> bool:
+        """Returns whether an image of a listing is one of them, but for its reasons."""
+        from ..views import is_silent
+
+        if not job.tracker_run or not self.wanted.fits(job, now):
+            return False
+        if self.is_redrive:
+            return bool(self.wanted.statuses) or self.wanted.silent or job.status in FAILED
+        settled = (job.region_success or 0) + (job.region_error or 0)
+        is_left = job.end_time is not None or is_silent(job, now)
+        return is_left and settled < (job.region_count or 0)
+
+
+def _jobs(chosen: _Chosen, image_ids: list[str], table_name: str, yes: bool) -> list[JobItem]:
+    """Returns the images that are to run, once they have been shown and asked for."""
+    from ..job_table import JobTable
+    from .show import one_line, so_far
+
+    jobs = [job_of(each, table_name) for each in image_ids]
+    jobs = jobs or _found(JobTable(table_name), chosen)
+    for job in jobs:
+        typer.echo(f"{one_line(job.image_id)}: {job.status}, {so_far(job)}", err=True)
+    if not jobs:
+        typer.echo("no image fits", err=True)
+    deed = "redrive" if chosen.is_redrive else "resume"
+    these = "this image" if len(jobs) == 1 else f"these {len(jobs)} images"
+    if jobs and not yes and not typer.confirm(f"{deed} {these}?"):
+        raise Refused("nothing was done")
+    return jobs
+
+
+def _found(table: JobTable, chosen: _Chosen) -> list[JobItem]:
     """Returns the images that fit, the newest first."""
     from ..job_table import jobs_in
     from ..views import newest
 
-    now = time.time()
-    fitting = (job for job in jobs_in(table) if wanted.fits(job, now) and job.tracker_run)
+    now, reason = time.time(), chosen.reason
+    fitting = (job for job in jobs_in(table) if chosen.fits(job, now))
     jobs = (table.read(job.image_id) for job in newest(fitting, None))
     return [job for job in jobs if job is not None and (reason is None or _has(job, reason))]
 
@@ -131,15 +188,6 @@ def _has(job: JobItem, prefix: str) -> bool:
         typer.echo(f"left out: {one_line(err)}", err=True)
         return False
     return any(reason.startswith(prefix) for reason in reasons)
-
-
-def _show(jobs: list[JobItem]) -> None:
-    from .show import one_line, so_far
-
-    for job in jobs:
-        typer.echo(f"{one_line(job.image_id)}: {job.status}, {so_far(job)}", err=True)
-    if not jobs:
-        typer.echo("no image fits", err=True)
 
 
 def _run(
@@ -166,7 +214,6 @@ def _run(
                 keep_tiles=False,
                 image_id=job.image_id,
                 if_exists="resume",
-                redrive=True,
                 output=None,
                 keep_for=job.tracker_keep_for,
                 as_json=False,

@@ -24,6 +24,7 @@ from .options import (
     if_exists_of,
     seconds_of,
     size_of,
+    work_of,
 )
 from .status import STATUS_EPILOG, AsJson, status
 from .tables import EMBEDDED_TABLE, TableName, table_app, table_name_of
@@ -304,13 +305,8 @@ def run(
             "concurrency": None if concurrency is None else concurrency_of(concurrency),
             "fn_constructor_args": tuple(constructor_arg or ()),
         }
-        from ..pipeline import Work
         from .run import run_image
 
-        try:
-            work = Work(**how)
-        except ValueError as err:
-            raise Refused(f"--{err}".replace("_", "-")) from err
         code = run_image(
             image,
             function,
@@ -319,7 +315,7 @@ def run(
             assembly=assembly,
             keep_tiles=keep_tiles,
             batch_size=batch_size,
-            work=work,
+            work=work_of(**how),
             image_id=image_id,
             if_exists=if_exists_of(if_exists.value, resume or redrive),
             redrive=redrive,

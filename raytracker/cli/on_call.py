@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from .again import REDRIVE_EPILOG, redrive
+from .again import REDRIVE_EPILOG, RESUME_EPILOG, redrive, resume
 from .assembling import COLLECT_EPILOG, collect
 from .checks import DOCTOR_EPILOG, doctor
 from .draw import draw
@@ -23,7 +23,8 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog=WATCH_EPILOG)(watch)
     app.command(epilog=ERRORS_EPILOG)(errors)
     app.command(epilog=COLLECT_EPILOG)(collect)
-    app.command(epilog=REDRIVE_EPILOG)(redrive)
+    app.command("redrive", epilog=REDRIVE_EPILOG)(redrive)
+    app.command("resume", epilog=RESUME_EPILOG)(resume)
     app.command(epilog=CANCEL_EPILOG)(cancel)
     app.command(epilog=DELETE_EPILOG)(delete)
     app.command(epilog=DOCTOR_EPILOG)(doctor)

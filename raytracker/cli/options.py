@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ..errors import InvalidGrid, RaytrackerError
+
+if TYPE_CHECKING:
+    from ..pipeline import Work
 
 IfExists = Literal["error", "resume", "restart"]  # not that of `run`, which brings Ray along
 
@@ -77,6 +80,23 @@ def concurrency_of(text: str) -> int | tuple[int, int]:
         raise Refused(f"--concurrency {text!r}: give a number, or LEAST:MOST, such as 1:8")
     least, most = found.groups()
     return int(least) if most is None else (int(least), int(most))
+
+
+def work_of(**arguments: Any) -> Work:
+    """Returns how tiles are run.
+
+    Args:
+        arguments: Those of `Work`.
+
+    Raises:
+        Refused: One is none.
+    """
+    from ..pipeline import Work
+
+    try:
+        return Work(**arguments)
+    except ValueError as err:
+        raise Refused(f"--{err}".replace("_", "-")) from err
 
 
 def seconds_of(option: str, text: str) -> int | None:

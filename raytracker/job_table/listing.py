@@ -80,7 +80,10 @@ def jobs_in(table: TableConnection, consumed: Consumed | None = None) -> Iterato
             last = translate(err, table.table_name)
         pages.put(last)
 
-    _ = table.writer  # made once, here
+    try:
+        _ = table.writer  # made once, here
+    except Exception as err:
+        raise translate(err, table.table_name) from None  # its text says all
     for segment in range(SEGMENTS):
         threading.Thread(target=read, args=(segment,), daemon=True).start()
     left = SEGMENTS

@@ -135,6 +135,12 @@ def test_a_listing_that_is_dropped_leaves_no_reader(table: JobTable) -> None:
     assert "no such table" in invoke("list", "--table", "nowhere", status=2).stderr
 
 
+def test_a_listing_without_a_region(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is refused in a line, as all else is."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert "AWS_DEFAULT_REGION" in invoke("list", status=2).stderr
+
+
 def test_a_terminal_of_80_columns(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
     """Has room for the image, whatever the host is named; colours are rich's, or none."""
     who = ELSEWHERE._replace(host="h" * 64)

@@ -172,13 +172,3 @@ def test_an_interrupt_ends_the_looking_only(
 
     passing(monkeypatch, interrupt)
     assert "the images go on" in invoke("watch", "a", status=130).stderr
-
-
-def test_a_damaged_item_is_left_out_of_a_redrive(table: JobTable) -> None:
-    """The others are not to wait for it."""
-    for image_id, ledger in (("good", None), ("damaged", "not base64")):
-        more = {} if ledger is None else {"tracker_ledger": ledger}
-        on_call.put(table, image_id, region_error=1, region_success=3, **more)
-    asked = invoke("redrive", "m:f", "--reason", "x", "--status", "PARTIAL", status=0)
-    assert "left out: image 'damaged'" in asked.stderr
-    assert "no image fits" in asked.stderr
