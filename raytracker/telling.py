@@ -47,6 +47,20 @@ class Teller(View):
         """
         self._report(*report_of(self._run.layout, region, tile, error, reason))
 
+    def flush(self, timeout: float = 30) -> None:
+        """Waits until all that this process reported is durable.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Raises:
+            FlushTimeout: It was not durable in time; it is still held and sent.
+            TableError: DynamoDB refuses the flush.
+            TrackerSuperseded, JobVanished, JobCancelled, LedgerError: What ended this run.
+        """
+        inside = attempt.current(self._run.spec) is not None
+        self._run.flush(timeout, received=inside)
+
     @contextmanager
     def region(self, region: int, *, retries: int | None = None) -> Iterator[None]:
         """Reports the region when the block ends: a success, or an error if it raises.

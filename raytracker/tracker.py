@@ -13,6 +13,7 @@ import ray
 
 from .actor import Spec
 from .errors import RaytrackerError
+from .events import Subscriber
 from .image_request import ImageRequest
 from .job_table import KEEP_SECONDS, JobItem, JobTable, ledger_of
 from .ledger import Layout
@@ -22,7 +23,6 @@ from .mapping import (
     Results,
     Tolerance,
     WorkerPool,
-    attempt,
     map_chunks,
     map_items,
 )
@@ -85,6 +85,7 @@ class ImageTracker(Teller):
         keep_for: float | timedelta | None = KEEP_SECONDS,
         ends: bool = True,
         take_over: bool = False,
+        on_event: Subscriber | None = None,
     ) -> ImageTracker:
         """Starts tracking an image; returns when its job item is in DynamoDB.
 
@@ -106,6 +107,8 @@ class ImageTracker(Teller):
             ends: Whether it ends by itself once all is settled, or at `end()`; a resume keeps that.
             take_over: Whether a process that runs the image, and lives, is superseded. Else two
                 minutes are waited for a sign of life of one that may have gone.
+            on_event: Called with each event (`raytracker.events`) in the image's actor, in a thread
+                of its own; what it raises is logged. Ray must be able to pickle it.
 
         Raises:
             ImageExists: The item is there, and `if_exists` is "error".
@@ -113,13 +116,13 @@ class ImageTracker(Teller):
             InvalidLayout: There is no region, one without a tile, or more than an item holds.
             InvalidImageId: The image_id is empty or longer than DynamoDB allows.
             ResumeMismatch: A resume with another layout or grid than the item's.
-            ValueError: `pool`, `pool_size` or `keep_for` is none.
+            ValueError: `pool`, `pool_size`, `keep_for` or `on_event` is none.
             RayNotInitialized: This process is not connected to a Ray cluster.
             TableError: DynamoDB refuses the write.
             TableUnavailable: DynamoDB did not answer for half a minute.
         """
         pace = flush_interval, max_wcu_per_second, keep_for
-        how = How.of(*pace, pool, pool_size, ends, take_over)
+        how = How.of(*pace, pool, pool_size, ends, take_over, on_event)
         begun = begin(job_item(job), regions, job_table(table), if_exists, grid, redrive, how)
         return cls._ready(begun)
 
@@ -136,6 +139,7 @@ class ImageTracker(Teller):
         pool_size: int = POOL_SIZE,
         keep_for: float | timedelta | None = KEEP_SECONDS,
         take_over: bool = False,
+        on_event: Subscriber | None = None,
     ) -> ImageTracker:
         """Goes on with an image where its item stands, also after its cluster has gone.
 
@@ -149,17 +153,18 @@ class ImageTracker(Teller):
             pool_size: As for `start`.
             keep_for: As for `start`; that of the run before is not kept.
             take_over: As for `start`.
+            on_event: As for `start`; that of the run before is not kept.
 
         Raises:
             JobVanished: There is no such item.
             ImageInUse: Another process runs it, and lives.
             ResumeMismatch: No run ever tracked the item.
             LedgerError: The item's ledger cannot be read.
-            ValueError: `pool`, `pool_size` or `keep_for` is none.
+            ValueError: `pool`, `pool_size`, `keep_for` or `on_event` is none.
             RayNotInitialized: This process is not connected to a Ray cluster.
         """
         pace = flush_interval, max_wcu_per_second, keep_for
-        how = How.of(*pace, pool, pool_size, take_over=take_over)
+        how = How.of(*pace, pool, pool_size, take_over=take_over, on_event=on_event)
         return cls._ready(go_on(image_id, job_table(table), how, redrive=redrive))
 
     @classmethod
@@ -301,20 +306,6 @@ class ImageTracker(Teller):
         )
 
     # --- waiting and ending ---
-
-    def flush(self, timeout: float = 30) -> None:
-        """Waits until all that this process reported is durable.
-
-        Args:
-            timeout: Seconds to wait.
-
-        Raises:
-            FlushTimeout: It was not durable in time; it is still held and sent.
-            TableError: DynamoDB refuses the flush.
-            TrackerSuperseded, JobVanished, JobCancelled, LedgerError: What ended this run.
-        """
-        inside = attempt.current(self._run.spec) is not None
-        self._run.flush(timeout, received=inside)
 
     def wait(self, timeout: float | None = None, *, stall_timeout: float | None = None) -> JobItem:
         """Waits until every region is settled and durable, or the job was cancelled or stopped.

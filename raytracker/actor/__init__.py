@@ -1,5 +1,6 @@
 """The Ray actor that stands between reporters and the job table, and how it is found."""
 
+from .aside import pickled
 from .coordinator import Coordinator
 from .finding import NAMESPACE, Call, ask, call, find, find_or_start, submit
 from .host import ImageActor
@@ -10,6 +11,7 @@ from .spec import Pool, Spec
 __all__ = [
     "Pool",
     "Spec",
+    "pickled",
     "find",
     "find_or_start",
     "Call",

@@ -22,21 +22,20 @@ from ..errors import (
     TableUnavailable,
     TrackerSuperseded,
 )
+from ..events import Flushed
 from ..job_table import KEEP_SECONDS, Flush, OwnerMoved, RunTable, latest_sign, ledger_of
 from ..ledger import ERROR, Ledger, encode_outcomes
 from ..progress import Progress
 from .early import Early
 from .ending import Ending
 from .messages import Ack, Batch, LedgerView, Status, Tentative, ended_late
+from .news import News
 from .pacing import Clock, Pacing, Rate, Steady
 from .signs import Signs
 from .tentatives import Tentatives
 from .trouble import Trouble
 
 logger = logging.getLogger(__name__)
-
-SOON_SECONDS = 1.0  # longer than a reporter's pause, so that each has learnt of it
-SOON_TILES = 10
 
 
 class Coordinator:
@@ -58,6 +57,7 @@ class Coordinator:
         owner: The owner as which it claims, and flushes.
         moved: Whether another process has claimed the image since.
         last_used: When somebody asked for the image, in monotonic seconds.
+        news: Tells subscribers what becomes durable; never under the lock.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Coordinator:
         self.owner = uuid.uuid4().hex
         self.moved = False
         self.last_used = clock.monotonic()
+        self.news = News(image_id, run)
         self._signs = Signs(self.last_used)
         self._table = table
         self._keep_for = keep_for
@@ -136,7 +137,7 @@ class Coordinator:
                 self._answers_as,
                 self._received,
                 self._durable,
-                ledger is not None and self._ends_soon(ledger),
+                ledger is not None and self._rate.ends_soon(now, ledger),
                 0.0 if due is None else max(0.0, due - now),
                 ended,
                 fault,
@@ -240,6 +241,7 @@ class Coordinator:
         except (JobVanished, TrackerSuperseded, LedgerError) as err:
             with self._lock:
                 self._fault = err
+            self.news.failed(err, self._steady.time())
         except OwnerMoved:
             self.moved = True
         except Exception as err:
@@ -247,6 +249,7 @@ class Coordinator:
                 logger.exception("image %s", self.image_id)
             with self._lock:
                 self._trouble.failed(err)
+            self.news.failed(err, self._steady.time())
         else:
             with self._lock:
                 self._trouble.healed()
@@ -284,6 +287,7 @@ class Coordinator:
             self.image_id, self.run, self.owner, keep_for=self._keep_for, now=now
         )
         ledger = ledger_of(job)
+        self.news.claimed(ledger, job.end_time is not None, now)
         with self._lock:
             self._ledger = ledger
             self._start_time = job.start_time
@@ -301,11 +305,12 @@ class Coordinator:
     def _flush(self, ledger: Ledger) -> None:
         with self._lock:
             now = max(int(self._steady.time() * 1000), self._start_time or 0)
+            reports = self._received - self._durable
             if self._ending.close(ledger, now):
                 self._received += 1  # what comes late must be held until this is durable
             # Mark, copy and counts under one lock: what is acknowledged is what was copied.
             mark = self._received
-            settled = ledger.settled
+            settled, status = ledger.settled, self._ending.status(ledger)
             tiles, reasons = ledger.tile_outcomes(), ledger.reasons()
             success, error = ledger.region_success, ledger.region_error
             state, end_time, ends = self._ending.state, self._ending.end_time, self._ending.closed
@@ -331,6 +336,9 @@ class Coordinator:
             self._settled_durably, self._ending.durable = settled, ends
             self._signs.written(alive)
             self._pacing.flushed(started, wcu)
+        seconds = self._clock.monotonic() - started
+        told = Flushed(self.image_id, self.run, now, success, error, reports, seconds, wcu)
+        self.news.flushed(ledger.layout, tiles, flush, status, told)
 
     def _take(self, ledger: Ledger, batch: Batch) -> JobEnded | None:
         """Merges a batch, unless the ledger is closed; then returns what to answer to news."""
@@ -340,8 +348,7 @@ class Coordinator:
             ledger.layout.check(error.first, error.count)
         if ledger.merge(batch.spans, batch.reasons):
             self._received += 1
-            settled = ledger.tile_success + ledger.tile_error
-            self._rate.add(self._clock.monotonic(), settled)
+            self._rate.add(self._clock.monotonic(), ledger.tile_settled)
         for error in batch.tentative:
             self._tentatives.add(error)
         if batch.sole:
@@ -380,18 +387,13 @@ class Coordinator:
     def _dirty(self) -> bool:
         return self._received > self._durable or self._ending.wanted(self._ledger)
 
-    def _ends_soon(self, ledger: Ledger) -> bool:
-        settled = ledger.tile_success + ledger.tile_error
-        rate = self._rate.per_second(self._clock.monotonic(), settled)
-        return ledger.layout.tile_count - settled <= max(SOON_TILES, rate * SOON_SECONDS)
-
     def _progress(self, ledger: Ledger) -> Progress:
-        settled, trouble = ledger.tile_success + ledger.tile_error, self._trouble.shown()
+        trouble = self._trouble.shown()
         return Progress.of(
             ledger,
             status=self._ending.status(ledger),
             durable=not self._dirty(),
-            tiles_per_second=self._rate.per_second(self._clock.monotonic(), settled),
+            tiles_per_second=self._rate.per_second(self._clock.monotonic(), ledger.tile_settled),
             ended_early=self._ending.state,
             trouble=str(trouble) if trouble else None,
         )

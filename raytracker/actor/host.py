@@ -15,12 +15,14 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import ray
 
 from ..errors import RaytrackerError
 from ..ray_runtime import attempts_of, in_a_line, in_local_mode, node_address, this_actor
+from .aside import Aside
 from .attempts import LOOK_SECONDS, Attempts
 from .coordinator import Coordinator
 from .messages import Ack, Batch, LedgerView, Status
@@ -56,6 +58,8 @@ class ImageActor:
         self._tables: dict[object, JobTable] = {}
         self._place = f"node {node_address()}, process {os.getpid()}"
         self._threads = 0
+        self._aside = Aside()
+        self._told: set[_Key] = set()  # whose subscribers are told
         self._uncertain: set[_Key] = set()  # of whose errors some may not be final
         self._inquires = False
         self._stays = in_local_mode()  # asked now: later Ray may have gone
@@ -154,7 +158,7 @@ class ImageActor:
     def __ray_shutdown__(self) -> None:
         """Flushes before an orderly end of the process, such as SIGTERM; Ray calls it."""
         deadline = time.monotonic() + EXIT_SECONDS
-        while not self.hurry() and time.monotonic() < deadline:
+        while not (self.hurry() and self._aside.idle) and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def _open(self, spec: Spec) -> Coordinator:
@@ -176,6 +180,10 @@ class ImageActor:
                 )
                 if self._threads < min(len(self._hosted), MAX_THREADS):
                     self._start_thread()
+            if spec.on_event is not None and spec.key not in self._told:
+                # Who opened the image may have been somebody who had only attached to it.
+                self._told.add(spec.key)
+                coordinator.news.subscribe(partial(self._aside.put, spec.on_event))
         if coordinator.moved:
             raise _Moved(f"image {spec.image_id!r} is served by another process now")
         return coordinator
@@ -228,6 +236,7 @@ class ImageActor:
         for key, coordinator in list(self._hosted.items()):
             if coordinator.finished and now - coordinator.last_used > LINGER_SECONDS:
                 del self._hosted[key]
+                self._told.discard(key)
                 self._schedule.set(key, None)
         if self._done() and not self._leaving and not self._stays:
             try:

@@ -6,11 +6,14 @@ from collections import deque
 from typing import Protocol
 
 from ..job_table import Spent
+from ..ledger import Ledger
 
 AGE_SHARE = 0.02  # of the time since the claim: a long job is in no hurry
 LONGEST_FOR_AGE_SECONDS = 30.0
 RENEW_AFTER = 0.4  # of the item's time to live: before it is half over, whatever holds that up
 RATE_WINDOW_SECONDS = 30.0
+SOON_SECONDS = 1.0  # longer than a reporter's pause, so that each has learnt of it
+SOON_TILES = 10
 
 
 class Clock(Protocol):
@@ -120,3 +123,9 @@ class Rate:
             return 0.0
         since, before = self._settled_at[0]
         return (settled - before) / (now - since) if now > since else 0.0
+
+    def ends_soon(self, now: float, ledger: Ledger) -> bool:
+        """Returns whether so few tiles are pending that they may be settled within a moment."""
+        settled = ledger.tile_settled
+        soon = max(SOON_TILES, self.per_second(now, settled) * SOON_SECONDS)
+        return ledger.layout.tile_count - settled <= soon

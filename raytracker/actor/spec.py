@@ -73,6 +73,8 @@ class Spec:
         keep_for: Seconds that the item is kept after its last write; None: for ever.
         pool: The pool whose actor hosts the image; None: the run has an actor of its own.
         ends: Whether `wait` waits for the image's end; the item says whether it ends by itself.
+        on_event: A subscriber, pickled: it goes wherever the run does, so that an actor which takes
+            the place of another has it, too.
     """
 
     image_id: str
@@ -83,10 +85,11 @@ class Spec:
     keep_for: int | None = KEEP_SECONDS
     pool: Pool | None = None
     ends: bool = True
+    on_event: bytes | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         how = (self.flush_interval, self.max_wcu_per_second, self.keep_for, self.pool, self.ends)
-        return _unpickle, (self.image_id, self.run, self._pickled_table, *how)
+        return _unpickle, (self.image_id, self.run, self._pickled_table, *how, self.on_event)
 
     @cached_property
     def _pickled_table(self) -> bytes:

@@ -80,9 +80,14 @@ class Ledger:
         self.region_error = known.count(_ERROR)
 
     @property
+    def tile_settled(self) -> int:
+        """Tiles that are not pending."""
+        return self.tile_success + self.tile_error
+
+    @property
     def settled(self) -> bool:
         """Whether no tile is pending."""
-        return self.tile_success + self.tile_error == self.layout.tile_count
+        return self.tile_settled == self.layout.tile_count
 
     def merge(self, spans: Sequence[Span], reasons: Mapping[int, str]) -> bool:
         """Merges reported outcomes, each the greater of what is known and what is new.

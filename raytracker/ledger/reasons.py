@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 MAX_REASONS = 100
@@ -20,6 +21,11 @@ def reason_of(error: BaseException) -> str:
         return f"{kind}: (its text cannot be made: {type(err).__name__})"[:MAX_REASON_BYTES]
     lines = text.lstrip()[:MAX_REASON_BYTES].splitlines()
     return (f"{kind}: {lines[0].rstrip()}" if lines else kind)[:MAX_REASON_BYTES]
+
+
+def kind_of(reason: str) -> str:
+    """Returns what reasons have in common that differ only in numbers, or words with digits."""
+    return re.sub(r"\S*\d\S*", "#", reason)
 
 
 def clip_reason(text: str) -> str:

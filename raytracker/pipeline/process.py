@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Literal, cast
 
 from ..errors import InvalidFunction
+from ..events import Subscriber
 from ..image_request import ImageRequest
 from ..imagery import Edges, Size, order
 from ..job_table import KEEP_SECONDS, JobItem, JobTable
@@ -68,6 +69,7 @@ def process_image(
     work: Work | None = None,
     pool: str | None = None,
     on_progress: Callable[[Progress], object] | None = None,
+    on_event: Subscriber | None = None,
     allow_url: bool = False,
     allow_driver: Sequence[str] = (),
 ) -> JobItem:
@@ -145,6 +147,7 @@ def process_image(
             `ImageTracker.start`: many small images take less with one. None: an actor each.
         on_progress: Called in the driver about every 0.2 s while tiles finish, every 5 s while none
             does, and at the end.
+        on_event: Called with each event in the image's actor, see `ImageTracker.start`.
         allow_url: Whether the image may be elsewhere than in a file or in S3, such as https://; or
             that of a request than in S3. Give it to a resume again.
         allow_driver: GDAL drivers that may open the image beside those of plain images, such as
@@ -222,6 +225,7 @@ def process_image(
         grid=planned.notes,
         ends=store is None,  # else once the output is there
         take_over=take_over,
+        on_event=on_event,
     ) as tracker:
         if store is not None and not planned.is_begun:
             store.set_aside()

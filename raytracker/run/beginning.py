@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
-from ..actor import Pool, Spec
+from ..actor import Pool, Spec, pickled
 from ..errors import ImageExists, JobVanished, ResumeMismatch, TableUnavailable
+from ..events import Subscriber
 from ..image_request import ImageRequest
 from ..job_table import (
     KEEP_SECONDS,
@@ -41,6 +42,7 @@ class How(NamedTuple):
         pool: The pool whose actor hosts the image; None: the run has an actor of its own.
         ends: Whether the image ends by itself once it is settled, if the item does not say.
         take_over: Whether a run that lives is superseded.
+        on_event: A subscriber, pickled.
     """
 
     flush_interval: float = 1.0
@@ -49,6 +51,7 @@ class How(NamedTuple):
     pool: Pool | None = None
     ends: bool = True
     take_over: bool = False
+    on_event: bytes | None = None
 
     @classmethod
     def of(
@@ -60,17 +63,19 @@ class How(NamedTuple):
         pool_size: int,
         ends: bool = True,
         take_over: bool = False,
+        on_event: Subscriber | None = None,
     ) -> How:
         """Returns what `ImageTracker.start` was given, checked.
 
         Raises:
             RayNotInitialized: This process is not connected to a cluster.
-            ValueError: `keep_for`, `pool` or `pool_size` is none.
+            ValueError: `keep_for`, `pool` or `pool_size` is none; or `on_event` is too large.
+            TypeError: `on_event` cannot be called, or pickled.
         """
         check_connected()
         keep, host = _seconds(keep_for), Pool.of(pool, pool_size)
         pauses = float(flush_interval), float(max_wcu_per_second)
-        return cls(*pauses, keep, host, ends, bool(take_over))
+        return cls(*pauses, keep, host, ends, bool(take_over), pickled(on_event))
 
     @property
     def pool_text(self) -> str | None:
@@ -214,7 +219,7 @@ def _resume(found: JobItem, run: str, table: JobTable, how: How, *, redrive: boo
 
 def _spec(item: JobItem, run: str, table: JobTable, how: How) -> Spec:
     ends = item.tracker_ends is not False
-    return Spec(item.image_id, run, table, *how[:4], ends)
+    return Spec(item.image_id, run, table, *how[:4], ends, how.on_event)
 
 
 def _is_written(found: JobItem | None, run: str) -> bool:

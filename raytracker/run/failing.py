@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping
 
-from ..ledger import Layout
+from ..ledger import Layout, kind_of
 from ..progress import Failed
 
 MOST_KINDS = 20  # beyond, they are counted with all the others only
 
 
 class Failing:
-    """The first failed tile of each kind of reason that this process was told of.
-
-    Reasons are of a kind if they differ in numbers only, or words with digits in them.
+    """The first failed tile of each kind of reason, see `kind_of`, that this process was told of.
 
     Args:
         layout: The tiles of each region.
@@ -30,7 +27,7 @@ class Failing:
         """Takes note of reasons, by tile number."""
         with self._noting:
             for number, reason in sorted(reasons.items()):
-                kind = re.sub(r"\S*\d\S*", "#", reason)
+                kind = kind_of(reason)
                 if kind not in self._kinds and len(self._kinds) < MOST_KINDS:
                     self._kinds[kind] = Failed(*self._layout.locate(number), reason)
 
