@@ -15,7 +15,7 @@ from .actor import Spec
 from .errors import RaytrackerError
 from .events import Subscriber
 from .image_request import ImageRequest
-from .job_table import KEEP_SECONDS, JobItem, JobTable, ledger_of
+from .job_table import KEEP_SECONDS, JobItem, JobTable, Topics, ledger_of
 from .ledger import Layout
 from .mapping import (
     ChunkFunction,
@@ -86,6 +86,8 @@ class ImageTracker(Teller):
         ends: bool = True,
         take_over: bool = False,
         on_event: Subscriber | None = None,
+        status_topic: str | None = None,
+        region_status_topic: str | None = None,
     ) -> ImageTracker:
         """Starts tracking an image; returns when its job item is in DynamoDB.
 
@@ -109,6 +111,9 @@ class ImageTracker(Teller):
                 minutes are waited for a sign of life of one that may have gone.
             on_event: Called with each event (`raytracker.events`) in the image's actor, in a thread
                 of its own; what it raises is logged. Ray must be able to pickle it.
+            status_topic: ARN of an SNS topic that is told how the image stands, as OSML's is; a
+                resume keeps it. None: IMAGE_STATUS_TOPIC of the environment, if set; empty: none.
+            region_status_topic: The same of its regions, and REGION_STATUS_TOPIC.
 
         Raises:
             ImageExists: The item is there, and `if_exists` is "error".
@@ -116,13 +121,14 @@ class ImageTracker(Teller):
             InvalidLayout: There is no region, one without a tile, or more than an item holds.
             InvalidImageId: The image_id is empty or longer than DynamoDB allows.
             ResumeMismatch: A resume with another layout or grid than the item's.
-            ValueError: `pool`, `pool_size`, `keep_for` or `on_event` is none.
+            ValueError: `pool`, `pool_size`, `keep_for`, `on_event` or a topic is none.
             RayNotInitialized: This process is not connected to a Ray cluster.
             TableError: DynamoDB refuses the write.
             TableUnavailable: DynamoDB did not answer for half a minute.
         """
         pace = flush_interval, max_wcu_per_second, keep_for
-        how = How.of(*pace, pool, pool_size, ends, take_over, on_event)
+        topics = Topics.of(status_topic, region_status_topic)
+        how = How.of(*pace, pool, pool_size, ends, take_over, on_event, topics)
         begun = begin(job_item(job), regions, job_table(table), if_exists, grid, redrive, how)
         return cls._ready(begun)
 

@@ -265,7 +265,8 @@ class Coordinator:
     def finished(self) -> bool:
         """Whether nothing is left to do: ended and durable, or ended by another run."""
         with self._lock:
-            return self.moved or self._fault is not None or self._ending.durable
+            ended = self._ending.durable and self.news.outbox.is_empty
+            return self.moved or self._fault is not None or ended
 
     @property
     def durable(self) -> bool:
@@ -282,12 +283,10 @@ class Coordinator:
     # --- inside; all but claim and flush with the lock held ---
 
     def _claim(self) -> None:
-        now = self._steady.time()
-        job = self._table.claim(
-            self.image_id, self.run, self.owner, keep_for=self._keep_for, now=now
-        )
+        keep, now = self._keep_for, self._steady.time()
+        job = self._table.claim(self.image_id, self.run, self.owner, keep_for=keep, now=now)
         ledger = ledger_of(job)
-        self.news.claimed(ledger, job.end_time is not None, now)
+        self.news.claimed(job, ledger, now)
         with self._lock:
             self._ledger = ledger
             self._start_time = job.start_time
@@ -328,6 +327,7 @@ class Coordinator:
             expire_time=None if self._keep_for is None else int(now / 1000 + self._keep_for),
             alive_until=alive,
             spent=self._pacing.spent,
+            outbox=self.news.flushing(tiles, end_time, now),
         )
         started = self._clock.monotonic()
         wcu = self._table.flush(self.image_id, self.run, self.owner, self._seq, flush)
@@ -338,7 +338,7 @@ class Coordinator:
             self._pacing.flushed(started, wcu)
         seconds = self._clock.monotonic() - started
         told = Flushed(self.image_id, self.run, now, success, error, reports, seconds, wcu)
-        self.news.flushed(ledger.layout, tiles, flush, status, told)
+        self.news.flushed(tiles, flush, status, told)
 
     def _take(self, ledger: Ledger, batch: Batch) -> JobEnded | None:
         """Merges a batch, unless the ledger is closed; then returns what to answer to news."""
@@ -368,16 +368,16 @@ class Coordinator:
         self._ending.is_open = ledger.settled and bool(self._tentatives and self._open_errors())
 
     def _due(self) -> float | None:
-        if self._fault or self.moved or self._ending.durable:
+        if self._fault or self.moved:
+            return None
+        if self._ending.durable and not self.news.outbox.is_stale:
             return None
         if self._trouble.retry_at is not None:
             return self._trouble.retry_at
         ledger = self._ledger
-        if ledger is None:
+        if ledger is None or self._ending.durable or self._ending.wanted(ledger):
             return self._pacing.last
-        if self._urgent > self._durable or self._ending.wanted(self._ledger):
-            return self._pacing.last
-        if ledger.settled and not self._settled_durably:
+        if self._urgent > self._durable or (ledger.settled and not self._settled_durably):
             return self._pacing.last
         times = [self._pacing.renewal, self._signs.due(self._pacing.last)]
         if self._received > self._durable:

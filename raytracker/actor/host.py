@@ -26,6 +26,7 @@ from .aside import Aside
 from .attempts import LOOK_SECONDS, Attempts
 from .coordinator import Coordinator
 from .messages import Ack, Batch, LedgerView, Status
+from .posting import Poster
 from .schedule import Schedule
 from .spec import Spec
 
@@ -59,6 +60,7 @@ class ImageActor:
         self._place = f"node {node_address()}, process {os.getpid()}"
         self._threads = 0
         self._aside = Aside()
+        self._poster: Poster[_Key] = Poster(self._hosted.get, self._reschedule)
         self._told: set[_Key] = set()  # whose subscribers are told
         self._uncertain: set[_Key] = set()  # of whose errors some may not be final
         self._inquires = False
@@ -212,6 +214,8 @@ class ImageActor:
             except Exception:  # a defect of ours; it must not end what serves the others
                 logger.exception("image %s", coordinator.image_id)
                 time.sleep(SWEEP_SECONDS)
+            if coordinator.news.outbox.unsent():
+                self._poster.wake(key)
             with self._changed:
                 self._stepping.discard(key)
                 self._reschedule(key, coordinator)

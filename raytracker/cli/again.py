@@ -216,6 +216,7 @@ def _run(
                 if_exists="resume",
                 output=None,
                 keep_for=job.tracker_keep_for,
+                topics={},  # those of the item
                 as_json=False,
                 embedded=False,
                 **how,

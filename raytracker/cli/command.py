@@ -19,11 +19,14 @@ from .options import (
     AllowDriver,
     AllowUrl,
     Refused,
+    RegionStatusTopic,
+    StatusTopic,
     bands_of,
     concurrency_of,
     if_exists_of,
     seconds_of,
     size_of,
+    topics_of,
     work_of,
 )
 from .status import STATUS_EPILOG, AsJson, status
@@ -258,6 +261,8 @@ def run(
             "forever.",
         ),
     ] = "7d",
+    status_topic: StatusTopic = None,
+    region_status_topic: RegionStatusTopic = None,
     as_json: AsJson = False,
     embedded: Annotated[
         bool,
@@ -322,6 +327,7 @@ def run(
             take_over=force,
             output=output,
             keep_for=seconds_of("--keep-for", keep_for),
+            topics=topics_of(status_topic, region_status_topic),
             as_json=as_json,
             embedded=embedded,
             allowed={"allow_url": allow_url, "allow_driver": tuple(allow_driver or ())},

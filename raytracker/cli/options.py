@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import InvalidGrid, RaytrackerError
+from ..job_table.outbox import Topics
 
 if TYPE_CHECKING:
     from ..pipeline import Work
@@ -24,6 +25,22 @@ AllowDriver = Annotated[
         metavar="NAME",
         help="Let a GDAL driver open it that is not of plain images, such as VRT, whose sources "
         "must lie beside it; give it for each.",
+    ),
+]
+StatusTopic = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ARN",
+        help="An SNS topic that is told how the image stands, in OSML's messages.",
+        show_default="IMAGE_STATUS_TOPIC, if set",
+    ),
+]
+RegionStatusTopic = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ARN",
+        help="The same of its regions.",
+        show_default="REGION_STATUS_TOPIC, if set",
     ),
 ]
 
@@ -97,6 +114,21 @@ def work_of(**arguments: Any) -> Work:
         return Work(**arguments)
     except ValueError as err:
         raise Refused(f"--{err}".replace("_", "-")) from err
+
+
+def topics_of(image: str | None, region: str | None) -> dict[str, str]:
+    """Returns the SNS topics, of the options or OSML's environment, as `process_image` takes them.
+
+    Raises:
+        Refused: One is none.
+    """
+    try:
+        topics = Topics.of(image, region)
+    except ValueError as err:
+        name, _, rest = str(err).partition("=")
+        option = name if name.isupper() else f"--{name.replace('_', '-')}"
+        raise Refused(f"{option} {rest}") from err
+    return {"status_topic": topics.image or "", "region_status_topic": topics.region or ""}
 
 
 def seconds_of(option: str, text: str) -> int | None:

@@ -62,6 +62,7 @@ def run_image(
     take_over: bool,
     output: str | None,
     keep_for: int | None,
+    topics: Mapping[str, Any],
     as_json: bool,
     embedded: bool,
     allowed: Mapping[str, Any],
@@ -70,7 +71,7 @@ def run_image(
 
     The arguments are the command's; `cut` are those of `pipeline.Cut`, `assembly` those of
     `pipeline.Assembly`, `allowed` are `allow_url`
-    and `allow_driver`.
+    and `allow_driver`, `topics` `status_topic` and `region_status_topic`.
     """
     files: dict[str, str] = {}
     # What a module prints when it is imported must not get between the job and its reader.
@@ -107,6 +108,7 @@ def run_image(
             on_progress=display.update,
             **(given | {"image_id": image_id}),
             keep_tiles=keep_tiles,
+            **topics,
             **cut,
             **assembly,
         )

@@ -15,6 +15,7 @@ from .life import (
     latest_sign,
 )
 from .listing import Consumed, jobs_in
+from .outbox import BEGINNING, Topics
 from .outputs import note_outputs
 from .runs import KEEP_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
 from .size import check_size
@@ -32,6 +33,8 @@ __all__ = [
     "KEEP_SECONDS",
     "Consumed",
     "jobs_in",
+    "BEGINNING",
+    "Topics",
     "note_outputs",
     "Flush",
     "OwnerMoved",

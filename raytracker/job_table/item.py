@@ -64,6 +64,8 @@ class JobItem(DDBItem):
         tracker_writes: How many writes of all its runs led to the item as it was before the last.
         tracker_wcu: Write capacity units that these took.
         tracker_history: JSON list: the runs before this one, see `history.RunRecord`.
+        tracker_topics: The SNS topics that are told of it, see `outbox.Topics`.
+        tracker_outbox: What is to be sent to them, see `outbox.Outbox`.
     """
 
     image_id: str
@@ -103,6 +105,8 @@ class JobItem(DDBItem):
     tracker_writes: int | None = None
     tracker_wcu: int | None = None
     tracker_history: str | None = None
+    tracker_topics: str | None = None
+    tracker_outbox: str | None = None
 
     def __post_init__(self) -> None:
         self.ddb_key = DDBKey(hash_key="image_id", hash_value=self.image_id)

@@ -102,6 +102,20 @@ def is_alive(item: JobItem, now: float) -> bool:
     return not has_ended and isinstance(until, int) and until > now
 
 
+def silent_since(read: JobItem, names: dict[str, str], values: dict[str, Any]) -> str:
+    """Returns the end of a condition: the run before has given no sign of life since it was read.
+
+    we read: alive until 12:00     it is 12:01, so nobody is left
+    the run before: a flush, alive until 12:03
+    we write                       refused; we read again, and wait or give up
+    """
+    names["#tracker_alive_until"] = "tracker_alive_until"
+    if read.tracker_alive_until is None:
+        return " AND attribute_not_exists(#tracker_alive_until)"
+    values[":alive"] = read.tracker_alive_until
+    return " AND #tracker_alive_until = :alive"
+
+
 def alive_until(now: float) -> int:
     """Returns until when a run that writes now may be taken for alive, both in epoch seconds."""
     return int(now) + ALIVE_SECONDS
@@ -133,25 +147,6 @@ def at_least(read: JobItem, now: float | None = None) -> float:
 def expiry(now: float, keep_for: int | None) -> int | None:
     """Returns when an item written now may be deleted, in epoch seconds; None: never."""
     return None if keep_for is None else int(now + keep_for)
-
-
-def silent_since(read: JobItem, names: dict[str, str], values: dict[str, Any]) -> str:
-    """Returns the end of a condition: the run before has given no sign of life since it was read.
-
-    we read: alive until 12:00     it is 12:01, so nobody is left
-    the run before: a flush, alive until 12:03
-    we write                       refused; we read again, and wait or give up
-
-    Args:
-        read: The item as it was read.
-        names: Gets the names that the condition uses.
-        values: Gets its values.
-    """
-    names["#tracker_alive_until"] = "tracker_alive_until"
-    if read.tracker_alive_until is None:
-        return " AND attribute_not_exists(#tracker_alive_until)"
-    values[":alive"] = read.tracker_alive_until
-    return " AND #tracker_alive_until = :alive"
 
 
 def last_news(item: JobItem) -> int | None:

@@ -59,6 +59,7 @@ class Flush(NamedTuple):
         alive_until: Until when the run may be taken for alive, in epoch s; None: it has ended, or
             nobody goes on with it.
         spent: What all writes before this one cost.
+        outbox: The messages that are to be sent, see `outbox.Outbox`; None: none.
     """
 
     region_success: int
@@ -71,6 +72,7 @@ class Flush(NamedTuple):
     expire_time: int | None
     alive_until: int | None = None
     spent: Spent = Spent()
+    outbox: str | None = None
 
 
 class RunTable(DDBHelper):
@@ -324,6 +326,7 @@ class RunTable(DDBHelper):
             expire_time=what.expire_time,
             tracker_alive_until=what.alive_until,
             **what.spent.attributes,
+            tracker_outbox=what.outbox,
         )
         if what.state is not None:
             update.set(tracker_state=what.state)

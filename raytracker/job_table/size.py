@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import InvalidLayout
 from ..ledger import MAX_REASON_BYTES, MAX_REASONS, Layout, Ledger
 from .ledger_text import bytes_in, text_bytes
+from .outbox import outbox_bytes
 
 MAX_ITEM_BYTES = 400 * 1024  # DynamoDB's limit, names of attributes included
 _REASON_OVERHEAD = 1 + len(str(10**7))  # of one entry of tracker_errors, beside its text
@@ -33,6 +34,7 @@ _THE_RUNS = {
     "tracker_writes",
     "tracker_wcu",
     "tracker_history",
+    "tracker_outbox",
 }
 
 
@@ -53,7 +55,8 @@ def check_size(
     """
     others = {name: value for name, value in attributes.items() if name not in _THE_RUNS}
     errors = MAX_REASONS * (MAX_REASON_BYTES + _REASON_OVERHEAD)
-    room = MAX_ITEM_BYTES - bytes_of(others) - _RUN_BYTES - errors
+    outbox = outbox_bytes(attributes.get("tracker_topics"), layout.region_count)
+    room = MAX_ITEM_BYTES - bytes_of(others) - _RUN_BYTES - errors - outbox
     needed = text_bytes(Ledger.max_encoded_bytes(layout))
     if needed > room:
         _check_others(attributes["image_id"], others, needed)

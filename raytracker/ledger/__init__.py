@@ -1,6 +1,6 @@
 """What is known of the tiles of one image: pure Python, neither Ray nor boto3."""
 
-from .changes import settled_since
+from .changes import Settled, settled_since
 from .layout import Layout
 from .ledger import Ledger, encode_outcomes
 from .outcomes import ERROR, RANK, RETURNED, SUCCESS, Outcome, Outcomes, Span, spans_of
@@ -24,6 +24,7 @@ __all__ = [
     "RANK",
     "RETURNED",
     "SUCCESS",
+    "Settled",
     "Span",
     "clip_reason",
     "encode_outcomes",

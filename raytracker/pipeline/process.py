@@ -70,6 +70,8 @@ def process_image(
     pool: str | None = None,
     on_progress: Callable[[Progress], object] | None = None,
     on_event: Subscriber | None = None,
+    status_topic: str | None = None,
+    region_status_topic: str | None = None,
     allow_url: bool = False,
     allow_driver: Sequence[str] = (),
 ) -> JobItem:
@@ -148,6 +150,8 @@ def process_image(
         on_progress: Called in the driver about every 0.2 s while tiles finish, every 5 s while none
             does, and at the end.
         on_event: Called with each event in the image's actor, see `ImageTracker.start`.
+        status_topic: ARN of an SNS topic that is told how the image stands, likewise.
+        region_status_topic: The same of its regions.
         allow_url: Whether the image may be elsewhere than in a file or in S3, such as https://; or
             that of a request than in S3. Give it to a resume again.
         allow_driver: GDAL drivers that may open the image beside those of plain images, such as
@@ -226,6 +230,8 @@ def process_image(
         ends=store is None,  # else once the output is there
         take_over=take_over,
         on_event=on_event,
+        status_topic=status_topic,
+        region_status_topic=region_status_topic,
     ) as tracker:
         if store is not None and not planned.is_begun:
             store.set_aside()

@@ -14,10 +14,12 @@ from ..errors import ImageExists, JobVanished, ResumeMismatch, TableUnavailable
 from ..events import Subscriber
 from ..image_request import ImageRequest
 from ..job_table import (
+    BEGINNING,
     KEEP_SECONDS,
     JobItem,
     JobTable,
     Starter,
+    Topics,
     check_image_id,
     cut_of,
     ledger_of,
@@ -29,6 +31,7 @@ from .patience import patiently
 from .taking import once_free
 
 IfExists = Literal["error", "resume", "restart"]
+NOBODY = Topics()
 MOST_KEPT_SECONDS = 100_000_000_000  # the table takes more; dates end soon after
 
 
@@ -43,6 +46,7 @@ class How(NamedTuple):
         ends: Whether the image ends by itself once it is settled, if the item does not say.
         take_over: Whether a run that lives is superseded.
         on_event: A subscriber, pickled.
+        topics: The SNS topics that are told, if the item does not say.
     """
 
     flush_interval: float = 1.0
@@ -52,6 +56,7 @@ class How(NamedTuple):
     ends: bool = True
     take_over: bool = False
     on_event: bytes | None = None
+    topics: Topics = NOBODY
 
     @classmethod
     def of(
@@ -64,6 +69,7 @@ class How(NamedTuple):
         ends: bool = True,
         take_over: bool = False,
         on_event: Subscriber | None = None,
+        topics: Topics = NOBODY,
     ) -> How:
         """Returns what `ImageTracker.start` was given, checked.
 
@@ -75,7 +81,7 @@ class How(NamedTuple):
         check_connected()
         keep, host = _seconds(keep_for), Pool.of(pool, pool_size)
         pauses = float(flush_interval), float(max_wcu_per_second)
-        return cls(*pauses, keep, host, ends, bool(take_over), pickled(on_event))
+        return cls(*pauses, keep, host, ends, bool(take_over), pickled(on_event), topics)
 
     @property
     def pool_text(self) -> str | None:
@@ -133,6 +139,8 @@ def begin(
         tracker_pool=how.pool_text,
         tracker_ends=None if how.ends else False,
         tracker_started_by=Starter.this(job_name()).to_text(),
+        tracker_topics=how.topics.to_text(),
+        tracker_outbox=BEGINNING if how.topics.image else None,
     )
     run = uuid.uuid4().hex
     before: JobItem | None = None

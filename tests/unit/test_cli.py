@@ -93,6 +93,7 @@ def test_an_argument_that_is_missing():
         (["--tile-overlap", "512"], "tile_overlap 512 is not smaller than tile_size 512"),
         (["--roi", "CIRCLE(1 2)"], "ROI 'CIRCLE(1 2)'"),
         (["--keep-for", "7"], "--keep-for '7': give days, hours or minutes (7d, 12h, 30m)"),
+        (["--status-topic", "images"], "--status-topic 'images': give the ARN of an SNS topic"),
         (["--keep-for", "0d"], "--keep-for '0d': give days"),
         (["--batch-size", "0"], "--batch-size 0: it is at least 1"),
         (["--concurrency", "x"], "--concurrency 'x': give a number, or LEAST:MOST, such as 1:8"),
