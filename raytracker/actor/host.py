@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import ray
 
 from ..errors import RaytrackerError
+from ..metrics import ImageMetrics, set_levels
 from ..ray_runtime import attempts_of, in_a_line, in_local_mode, node_address, this_actor
 from .aside import Aside
 from .attempts import LOOK_SECONDS, Attempts
@@ -62,6 +63,7 @@ class ImageActor:
         self._aside = Aside()
         self._poster: Poster[_Key] = Poster(self._hosted.get, self._reschedule)
         self._told: set[_Key] = set()  # whose subscribers are told
+        self._metrics: dict[_Key, ImageMetrics] = {}
         self._uncertain: set[_Key] = set()  # of whose errors some may not be final
         self._inquires = False
         self._stays = in_local_mode()  # asked now: later Ray may have gone
@@ -79,6 +81,9 @@ class ImageActor:
             ack = coordinator.report(batch, urgent=urgent)
         except Exception as err:
             return _told(spec, err)
+        metrics = self._metrics.get(spec.key)  # a sweep may have come in between
+        if metrics is not None and ack.received > ack.durable:
+            metrics.reported(time.monotonic())
         self._reschedule(spec.key, coordinator)
         if batch.tentative:
             self._inquire_about(spec.key)
@@ -180,6 +185,8 @@ class ImageActor:
                     keep_for=spec.keep_for,
                     place=self._place,
                 )
+                metrics = self._metrics[spec.key] = ImageMetrics()
+                coordinator.news.subscribe(metrics, regions=False)
                 if self._threads < min(len(self._hosted), MAX_THREADS):
                     self._start_thread()
             if spec.on_event is not None and spec.key not in self._told:
@@ -237,9 +244,12 @@ class ImageActor:
     def _sweep(self) -> None:
         """Forgets images that nobody needs here any more, and leaves when none is left."""
         now = time.monotonic()
+        waiting = [self._metrics[key] for key, one in self._hosted.items() if not one.finished]
+        set_levels(waiting, self._aside.dropped)
         for key, coordinator in list(self._hosted.items()):
             if coordinator.finished and now - coordinator.last_used > LINGER_SECONDS:
                 del self._hosted[key]
+                self._metrics.pop(key, None)
                 self._told.discard(key)
                 self._schedule.set(key, None)
         if self._done() and not self._leaving and not self._stays:

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from ray.exceptions import GetTimeoutError, RayError
 
+from .. import metrics
 from ..actor import LedgerView, Spec, Status, Tentative, ask, call, find
 from ..errors import (
     ActorUnavailable,
@@ -60,6 +61,7 @@ class Worked:
 
     def add(self, busy_seconds: float, seconds: float) -> None:
         """Adds what one chunk took."""
+        metrics.worked(busy_seconds, seconds)
         self.busy_seconds += busy_seconds
         self.seconds += seconds
 
