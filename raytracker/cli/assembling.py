@@ -94,6 +94,10 @@ Formats = Annotated[
         show_default="geojson",
     ),
 ]
+TileProperties = Annotated[
+    bool,
+    typer.Option("--tile-properties", help="Have each Feature say its image_id, region and tile."),
+]
 BlendOption = Annotated[
     Blend | None,
     typer.Option(

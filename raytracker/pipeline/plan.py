@@ -157,6 +157,8 @@ def plan_image(
         option, outputs = assembly.distillation, json.dumps([*requested, store.sink])
         job = replace(job, feature_distillation_option=option, outputs=outputs)
     properties = feature_properties(job if before is None else before)
+    if assembly.tile_properties:
+        properties["image_id"] = job.image_id
     return Plan(job, grid, notes, store, assembly, properties, before is not None)
 
 

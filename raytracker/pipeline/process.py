@@ -55,6 +55,7 @@ def process_image(
     merge_iou: float | None = None,
     merge_by: Sequence[str] | None = None,
     formats: Sequence[Format] | None = None,
+    tile_properties: bool | None = None,
     blend: Blend | Mapping[str, Blend] | None = None,
     stride: int | None = None,
     nodata: float | Mapping[str, float] | None = None,
@@ -127,6 +128,8 @@ def process_image(
         merge_iou: Boxes of a greater intersection over union are of one thing; None: 0.5.
         merge_by: Properties that are equal in what may be merged.
         formats: ["geojson"], as None, ["parquet"] or both.
+        tile_properties: Whether the properties of each Feature say its `image_id`, `region` and
+            `tile`; where Features of several tiles become one, only what they have in common.
         blend: Of what a raster's pixels are where tiles overlap: "crop", as None, or "mean".
         stride: How many pixels of the image, across and down, are one of the arrays that the
             function returns; None: 1.
@@ -192,6 +195,7 @@ def process_image(
         merge_iou,
         merge_by,
         formats=formats,
+        tile_properties=tile_properties,
         blend=blend,
         stride=stride,
         nodata=nodata,

@@ -127,7 +127,10 @@ class Outcomes:
         found, arrays = split(result, tile, assembly.stride or 1)
         for name, array in arrays.items():
             check_raster(name, array, assembly.of_raster(name))
-        features = features_of(found, tile, self._properties)
+        properties = self._properties
+        if assembly.tile_properties:
+            properties = {**properties, "region": tile.region, "tile": tile.number}
+        features = features_of(found, tile, properties)
         pixels = located(features, tile, assembly) if self._assembly is not None else None
         return TileResult((tile.row, tile.column), encoded(features), pixels, arrays)
 

@@ -106,7 +106,7 @@ def score(pixels: Any) -> Any:
 
 
 def scores(scene: Scene, numbers: Iterable[int]) -> Any:
-    """Returns what is to be in `result-score.tif` where these tiles succeeded; NaN where none did."""
+    """Returns what is to be in `result-score.tif` where these succeeded; NaN where none did."""
     height, width = size(scene)
     made = np.full((height, width), np.nan, np.float32)
     there = spots(scene)

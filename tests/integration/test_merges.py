@@ -11,11 +11,11 @@ import pytest
 import rasterio
 import shapely
 from rasterio.features import shapes
-from shapely.geometry import shape
+from shapely.geometry import box, shape
 
 from raytracker import ImageRequest, JobItem, JobTable
 from raytracker.errors import ResumeMismatch
-from raytracker.imagery import Tile, describe
+from raytracker.imagery import Tile, describe, plan
 from raytracker.pipeline.geometry import in_pixels
 from tests.support.scenes import BAHAMAS, LANDSAT, results
 
@@ -38,8 +38,6 @@ def in_image(folder: Path, image: Path) -> list[Any]:
 
 
 def tile_of(image: Path) -> Tile:
-    from raytracker.imagery import plan
-
     info = describe(image)
     return plan(info, max(info.width, info.height)).tile(0, 0)
 
@@ -164,3 +162,25 @@ def test_a_feature_without_a_score_is_an_error_of_its_tile(
     assert item is not None
     reasons = "\n".join((item.tracker_errors or {}).values())
     assert "has None as its property 'sure', by which merge='nms' ranks" in reasons
+
+
+def test_features_say_where_they_were_found(run: Callable[..., JobItem], tmp_path: Path) -> None:
+    """Where that is wanted; one of several tiles says what they have in common."""
+
+    def corners(pixels: Any, tile: Tile) -> Any:
+        found = [tile.feature(box(0, 0, 1, 1), {"at": [tile.row, tile.column]})]
+        if tile.row == 0:  # a bar through all tiles of the first row
+            _, rows, columns = pixels.shape
+            found.append(tile.feature(box(0, rows - 9, columns, rows - 5), {"at": "bar"}))
+        return found
+
+    job = run(corners, merge="union", merge_by="at", tile_properties=True)
+    grid = plan(describe(BAHAMAS), 256, region_size=512)
+    told = [feature["properties"] for feature in results(tmp_path)["features"]]
+    alone = [properties for properties in told if properties["at"] != "bar"]
+    for properties in alone:
+        tile = grid.tile(properties["region"], properties["tile"])
+        assert [tile.row, tile.column] == properties["at"]
+    assert len(alone) == sum(grid.tiles_per_region)
+    [bar] = [properties for properties in told if properties["at"] == "bar"]
+    assert bar == {"at": "bar", "image_id": job.image_id}

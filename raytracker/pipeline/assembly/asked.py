@@ -36,6 +36,7 @@ class Assembly(NamedTuple):
         merge_unscored: Whether Features without a score are merged as well, as what is least sure;
             OSML does, so an image of a request.
         formats: Of the Features: "geojson", "parquet", or both.
+        tile_properties: Whether the properties of each Feature say its image_id, region and tile.
         blend: "crop": each pixel of a raster is from the tile whose core it is in. "mean": of all
             tiles that have it, weighted, for scores. Of several rasters this, and the last three,
             may be given by name: {"score": "mean"}.
@@ -53,6 +54,7 @@ class Assembly(NamedTuple):
     merge_skip: float | None = None
     merge_unscored: bool | None = None
     formats: Sequence[str] | None = None
+    tile_properties: bool | None = None
     blend: str | Mapping[str, str] | None = None
     stride: int | None = None
     nodata: float | Mapping[str, float] | None = None
@@ -122,6 +124,7 @@ class Assembly(NamedTuple):
             _number("merge_skip", self.merge_skip, -math.inf, math.inf),
             None if self.merge_unscored is None else bool(self.merge_unscored),
             _formats(self.formats),
+            None if self.tile_properties is None else bool(self.tile_properties),
             _by_name(partial(_one_of, "blend", known=BLENDS), self.blend),
             _stride(self.stride),
             _by_name(_nodata, self.nodata),
@@ -141,7 +144,7 @@ class RasterAssembly(NamedTuple):
 
 
 NOTHING_SAID = Assembly()
-USUAL = Assembly("none", None, 0.5, None, 0.1, 0.0001, False, ["geojson"], "crop", 1)
+USUAL = Assembly("none", None, 0.5, None, 0.1, 0.0001, False, ["geojson"], False, "crop", 1)
 
 
 def _of(raster: str, value: Any) -> Any:
