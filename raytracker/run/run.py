@@ -20,6 +20,7 @@ from ..errors import (
     JobVanished,
     RaytrackerError,
     TableError,
+    TableUnavailable,
     TrackerSuperseded,
 )
 from ..job_table import JobItem, ledger_of
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 CALL_SECONDS = 5.0
 POLL_SECONDS = 0.03
 SILENT_SECONDS = 0.5  # less is no silence, on a busy machine
+# What `progress` waits for an actor that is there, and then for the table.
+ANSWER_SECONDS, ITEM_SECONDS = 1.5, 1.0
 
 
 class Pumped(Protocol):
@@ -100,6 +103,7 @@ class Run:
         self.failing = Failing(layout)
         self._knock: tuple[tuple[str, str], Future[bool]] | None = None
         self._silent_since: float | None = None  # of the actor, in seconds since the epoch
+        self._told: Progress | None = None  # by the actor, the last time
 
     @property
     def image_id(self) -> str:
@@ -234,18 +238,24 @@ class Run:
         status: Status | None = self.ask("status", timeout=timeout)
         return status
 
-    def look(self, method: str) -> Any:
+    def look(self, method: str, silence: float = CALL_SECONDS) -> Any:
         """Asks the actor, once it has what this process reported; None where only the item tells.
+
+        Args:
+            method: A method of the actor, which takes the spec first.
+            silence: Seconds after which no answer is taken for none.
 
         Raises:
             RaytrackerError: What ended this run, or keeps it from being claimed.
         """
-        deadline = time.monotonic() + CALL_SECONDS
+        began = time.monotonic()
         failures: int | None = None
-        self.deliver()
+        self.deliver(silence)
+        patience = silence - (time.monotonic() - began)
         while True:
-            left = max(SILENT_SECONDS, deadline - time.monotonic())
-            answer: Status | LedgerView | None = self.ask(method, timeout=left)
+            left = max(SILENT_SECONDS, began + CALL_SECONDS - time.monotonic())
+            patience = max(SILENT_SECONDS, min(left, patience))
+            answer: Status | LedgerView | None = self.ask(method, timeout=patience)
             if answer is None:
                 return None
             if answer.fault:
@@ -260,9 +270,10 @@ class Run:
                     failures = status.failures if failures is None else failures
                     if status.failures > failures:
                         raise status.trouble
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= began + CALL_SECONDS:
                 return None
             time.sleep(POLL_SECONDS)
+            patience = silence  # it has answered, and is about to claim the image
 
     def pending(self, timeout: float) -> list[int] | None:
         """Returns the regions that are not settled, if that can be told at once; else None.
@@ -310,23 +321,44 @@ class Run:
 
     def progress(self) -> Progress:
         """Returns how far the image has come; see `View.progress`."""
-        status = self.look("status")
+        status = self.look("status", self._patience())
         if status is not None:
             assert isinstance(status.progress, Progress)
-            progress = status.progress
+            progress = self._told = status.progress
         else:
-            item = self.read()
-            progress = Progress.of(
-                ledger_of(item),
-                status=item.status,
-                durable=True,
-                ended_early=item.tracker_state,
-                trouble=self.silence(),
-            )
+            progress = self._last_known()
         troubles = (each.trouble for each in list(self.maps))
         trouble = progress.trouble or next(filter(None, troubles), None)
         failed = self.failing.first
         return replace(progress, busy=self.worked.busy, trouble=trouble, failed=failed)
+
+    def _patience(self) -> float:
+        """Returns how long the actor is waited for: one that is being made takes longer."""
+        if self._told is None and is_connected():
+            with suppress(RaytrackerError):  # the actor's, which asking it tells
+                state = actor_state(reporter().actor(self.spec, start=False))
+                return ANSWER_SECONDS if (state or "").startswith("ALIVE") else CALL_SECONDS
+        return ANSWER_SECONDS
+
+    def _last_known(self) -> Progress:
+        """Returns what the item says, or the actor said before, whichever is more."""
+        told, silence = self._told, self.silence()
+        try:
+            item = self.read(ITEM_SECONDS if told else 2 * ITEM_SECONDS)
+        except TableUnavailable as err:
+            if told is None:
+                raise
+            return replace(told, trouble=f"{silence or 'no actor serves it'}, and {err}")
+        found = Progress.of(
+            ledger_of(item),
+            status=item.status,
+            durable=True,
+            ended_early=item.tracker_state,
+            trouble=silence,
+        )
+        if silence and told and item.end_time is None and told.tile_pending < found.tile_pending:
+            return replace(told, trouble=silence)
+        return found
 
     def tile_outcomes(self) -> bytes:
         """Returns the outcome of each tile, as `Ledger.tile_outcomes`.

@@ -90,10 +90,14 @@ class View:
     def progress(self) -> Progress:
         """Returns how far the image has come: the actor's view, or the table's where none runs.
 
+        It takes three seconds at most, whoever does not answer, or seven while the actor is being
+        made: then it is what was last known, and `trouble` says why.
+
         Raises:
             TrackerSuperseded: Another run took the image over.
             JobVanished: The item was deleted.
             LedgerError: The item's ledger cannot be read.
+            TableUnavailable: DynamoDB does not answer, and nothing is known.
         """
         progress = self._run.progress()
         self._seen = progress.status

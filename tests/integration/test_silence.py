@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ import ray
 
 from raytracker import ImageTracker, JobTable
 from raytracker.actor import NAMESPACE, ImageActor, Spec, find, finding
-from raytracker.errors import ActorUnavailable, FlushTimeout, WaitTimeout
+from raytracker.errors import ActorUnavailable, FlushTimeout, TableUnavailable, WaitTimeout
 from raytracker.ray_runtime import node_address
 from tests.support.jobs import counts
+from tests.support.moto_s3 import moto_server
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -41,13 +43,37 @@ def test_a_stopped_actor_is_named(stopped: tuple[ImageTracker, int]) -> None:
     with pytest.raises(WaitTimeout, match=f"does not answer since .* UTC; Ray says: {where}"):
         tracker.wait(3)
     progress = tracker.progress()
-    assert time.monotonic() - began < 3 + 5 + 4  # for the two of them; the machine may be busy
+    assert time.monotonic() - began < 3 + 2 + 4  # for the two of them; the machine may be busy
     assert progress.region_success == 1
     assert ray_says(progress.trouble) == where
     os.kill(pid, signal.SIGCONT)
     wait_until(lambda: tracker.progress().trouble is None)
     tracker.report(1)
     assert counts(tracker.wait(30)) == (2, 2, 0)
+
+
+def test_a_stopped_actor_while_the_table_is_away() -> None:
+    """What the actor said last is told, and soon; a handle that knows nothing says so."""
+    with moto_server() as endpoint:
+        table = JobTable("jobs", endpoint, "us-east-1")
+        table.create()
+        tracker = ImageTracker.start("scene", regions=2, table=table, flush_interval=60)
+        other = ImageTracker.attach("scene", table=table)
+        tracker.report(0)
+        assert tracker.progress().region_success == 1
+        pid = ray.get(find(tracker._run.spec).pid.remote(), timeout=30)
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        progress = tracker.progress()
+        assert time.monotonic() - began < 3 + 2  # 3 at most; the machine may be busy
+        assert progress.region_success == 1
+        assert re.search("its actor does not answer.* and .*DynamoDB", progress.trouble or "")
+        with pytest.raises(TableUnavailable):
+            other.progress()
+        assert time.monotonic() - began < 3 + 4 + 4
+    finally:
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_stopped_actor_holds_no_time_out_up(stopped: tuple[ImageTracker, int]) -> None:
