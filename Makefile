@@ -13,7 +13,7 @@ OSML_VERSION := 2.3.0
 OSML := .cache/osml-$(OSML_VERSION)
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help venv venv-localmode dynamodb-local osml demo test test-unit test-integration test-localmode test-chaos chaos mutants screenshots bench lint format constraints clean
+.PHONY: help venv venv-localmode dynamodb-local osml demo test test-unit test-integration test-localmode test-chaos chaos mutants screenshots bench lint format constraints audit clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -100,6 +100,11 @@ constraints: ## resolve the pins anew, for Python 3.10 to 3.13
 	@.cache/uv/bin/python $(PIP_INSTALL) uv
 	tools/constraints .cache/uv/bin/uv '.[dev]' > constraints.txt
 	tools/constraints .cache/uv/bin/uv . $(LOCALMODE_REQUIREMENTS) > constraints-localmode.txt
+
+audit: venv ## look for known vulnerabilities of the pins, and list all licences; asks pypi.org
+	@$(PYTHON) -m venv .cache/audit
+	@.cache/audit/bin/python $(PIP_INSTALL) pip-audit pip-licenses
+	@tools/audit .cache/audit/bin $(VENV)/bin/python
 
 clean: ## remove environments, caches and output
 	rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache $(VENV) $(LOCALMODE) build dist out
