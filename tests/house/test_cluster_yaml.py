@@ -1,6 +1,8 @@
 """cluster.yaml is one that Ray's autoscaler takes and that AWS could start."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,26 @@ def test_its_ray_is_the_one_that_the_tests_run_on(cluster: dict[str, Any]):
     pinned = re.search(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert pinned is not None
     assert cluster["docker"]["image"].startswith(f"rayproject/ray:{pinned[1]}-")
+
+
+def test_its_image_is_named_once_and_can_be_pinned(tmp_path: Path):
+    """docs/deploy.md's command adds the digest, whether there is one already or not."""
+    said = (ROOT / "docs" / "deploy.md").read_text()
+    script = re.search(r"```\n(image=.*?)```", said, re.DOTALL)
+    assert script is not None
+    path = tmp_path / "cluster.yaml"
+    path.write_text((ROOT / "cluster.yaml").read_text())
+    assert len(re.findall("rayproject/", path.read_text())) == 1
+    image = yaml.safe_load(path.read_text())["docker"]["image"].partition("@")[0]
+    docker = tmp_path / "docker"
+    for digest in ("sha256:" + "1" * 64, "sha256:" + "2" * 64):
+        docker.write_text(f'#!/bin/sh\ntest "$4" = {image} && echo {digest}\n')
+        docker.chmod(0o755)
+        paths = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+        subprocess.run(
+            ["sh", "-ec", script[1]], cwd=tmp_path, env={**os.environ, "PATH": paths}, check=True
+        )
+        assert yaml.safe_load(path.read_text())["docker"]["image"] == f"{image}@{digest}"
 
 
 def _node_types(config: dict[str, Any]) -> list[dict[str, Any]]:
