@@ -13,6 +13,7 @@ from typing import Any
 import ray
 
 from ..events import Event, Subscriber
+from ..logs import about
 from ..ray_runtime import in_a_line
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ class Aside:
                 "image %s: on_event is too slow, %d events were dropped so far",
                 event.image_id,
                 self.dropped,
+                extra=about(event.image_id, event.run),
             )
 
     def _serve(self) -> None:
@@ -106,7 +108,8 @@ class Aside:
             except Exception as err:
                 if (subscriber, type(err)) not in self._logged:
                     self._logged.add((subscriber, type(err)))
-                    logger.exception("image %s: on_event failed", event.image_id)
+                    extra = about(event.image_id, event.run)
+                    logger.exception("image %s: on_event failed", event.image_id, extra=extra)
             finally:
                 self._events.task_done()
 

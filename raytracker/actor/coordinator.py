@@ -25,6 +25,7 @@ from ..errors import (
 from ..events import Flushed
 from ..job_table import KEEP_SECONDS, Flush, OwnerMoved, RunTable, latest_sign, ledger_of
 from ..ledger import ERROR, Ledger, encode_outcomes
+from ..logs import about
 from ..progress import Progress
 from .early import Early
 from .ending import Ending
@@ -97,7 +98,7 @@ class Coordinator:
         self._urgent = self._sole = 0  # up to there it is to be flushed now, and soon
         self._tentatives = Tentatives()
         self._fault: RaytrackerError | None = None
-        self._trouble = Trouble(image_id, place, clock, (rng or random).uniform)
+        self._trouble = Trouble(image_id, place, clock, (rng or random).uniform, run)
         self._pacing = Pacing(flush_interval, max_wcu_per_second, keep_for, self.last_used)
         self._rate = Rate()
 
@@ -246,7 +247,7 @@ class Coordinator:
             self.moved = True
         except Exception as err:
             if not isinstance(err, RaytrackerError):  # a defect of ours must not end the thread
-                logger.exception("image %s", self.image_id)
+                logger.exception("image %s", self.image_id, extra=about(self.image_id, self.run))
             with self._lock:
                 self._trouble.failed(err)
             self.news.failed(err, self._steady.time())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from ..errors import JobEnded
 from ..ledger import Layout, Outcomes, lowest_reasons
+from ..logs import about
 from .messages import Batch, Tentative
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ class Early:
             try:
                 return take(batch)
             except Exception as err:  # nobody is left to be told; and the others must not be lost
-                logger.error("image %s: a report is dropped", image_id, exc_info=err)
+                text = "image %s: a report is dropped"
+                logger.error(text, image_id, exc_info=err, extra=about(image_id))
                 return None
 
         return list(filter(None, map(taken, self.take(layout.tile_count))))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import ray
 
 from ..errors import RaytrackerError
+from ..logs import about, log_event, wants_regions
 from ..metrics import ImageMetrics, set_levels
 from ..ray_runtime import attempts_of, in_a_line, in_local_mode, node_address, this_actor
 from .aside import Aside
@@ -187,6 +188,7 @@ class ImageActor:
                 )
                 metrics = self._metrics[spec.key] = ImageMetrics()
                 coordinator.news.subscribe(metrics, regions=False)
+                coordinator.news.subscribe(log_event, regions=wants_regions())
                 if self._threads < min(len(self._hosted), MAX_THREADS):
                     self._start_thread()
             if spec.on_event is not None and spec.key not in self._told:
@@ -219,7 +221,8 @@ class ImageActor:
             try:
                 coordinator.step()
             except Exception:  # a defect of ours; it must not end what serves the others
-                logger.exception("image %s", coordinator.image_id)
+                extra = about(coordinator.image_id, coordinator.run)
+                logger.exception("image %s", coordinator.image_id, extra=extra)
                 time.sleep(SWEEP_SECONDS)
             if coordinator.news.outbox.unsent():
                 self._poster.wake(key)
@@ -330,5 +333,5 @@ def _told(spec: Spec, error: Exception) -> RaytrackerError:
     """Returns an error as it is answered: of that image alone, and with nothing but its text."""
     if isinstance(error, RaytrackerError):
         return error
-    logger.error("image %s", spec.image_id, exc_info=error)
+    logger.error("image %s", spec.image_id, exc_info=error, extra=about(spec.image_id, spec.run))
     return RaytrackerError(f"image {spec.image_id!r}: {in_a_line(error)}")

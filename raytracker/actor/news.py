@@ -17,6 +17,7 @@ from ..events import (
 from ..job_table import Flush, JobItem
 from ..job_table.outbox import END, Entry, Outbox
 from ..ledger import ERROR, Layout, Ledger, Settled, kind_of, reason_of, settled_since
+from ..logs import about
 from ..status_monitor import Message, StatusMonitor
 
 logger = logging.getLogger(__name__)
@@ -148,4 +149,4 @@ class News:
             for subscriber in self._subscribers:
                 subscriber(event)
         except Exception:  # a defect of ours must not pass for one of the table
-            logger.exception("image %s: %s", self._of[0], event)
+            logger.exception("image %s: %s", self._of[0], event, extra=about(*self._of))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
+from ..logs import about
 from ..ray_runtime import in_a_line
 from ..status_monitor import Message
 from .coordinator import Coordinator
@@ -117,6 +118,7 @@ class Poster(Generic[K]):
                 "image %s: its status is not sent to SNS, and tried again: %s",
                 coordinator.image_id,
                 in_a_line(error),
+                extra=about(coordinator.image_id, coordinator.run),
             )
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from ..errors import CredentialsRefused, RaytrackerError, TableError, TableUnavailable
+from ..logs import about
 from .pacing import Clock
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Trouble:
         place: The node and process that speak to the table, for people.
         clock: The module `time`, or a simulation of it.
         jitter: Returns a number between two others.
+        run: The run, for log records.
 
     Attributes:
         retry_at: When to try again, in monotonic seconds; None: nothing is wrong.
@@ -37,11 +39,17 @@ class Trouble:
     """
 
     def __init__(
-        self, image_id: str, place: str, clock: Clock, jitter: Callable[[float, float], float]
+        self,
+        image_id: str,
+        place: str,
+        clock: Clock,
+        jitter: Callable[[float, float], float],
+        run: str = "",
     ) -> None:
         self.retry_at: float | None = None
         self.failures = 0
         self._image_id = image_id
+        self._extra = about(image_id, run)
         self._place = place
         self._clock = clock
         self._jitter = jitter
@@ -96,10 +104,11 @@ class Trouble:
         if error is None:
             if self._error is None and self._logged_at is not None:
                 self._logged_at = None
-                logger.info("image %s: its table is written again", self._image_id)
+                text = "image %s: its table is written again"
+                logger.info(text, self._image_id, extra=self._extra)
         elif self._logged_at is None or now - self._logged_at >= LOG_SECONDS:
             self._logged_at = now
-            logger.warning("%s", error)
+            logger.warning("%s", error, extra=self._extra)
 
     def _pause(self, error: Exception) -> float:
         doubled: float = 2 ** min(self._alike - 1, 10)

@@ -12,6 +12,7 @@ from ..errors import NotMerged, OutputError
 from ..image_request import ImageRequest, SinkType
 from ..job_table import JobItem, JobTable, note_outputs
 from ..ledger import RETURNED, SUCCESS
+from ..logs import about
 from ..run import patiently
 from .assembly.asked import Assembly
 from .assembly.assemble import assemble
@@ -91,7 +92,7 @@ def clear(store: ResultStore, job: JobItem) -> bool:
     try:
         store.remove_chunks()
     except OutputError as err:  # the job is done; they are only in somebody's way
-        logger.warning("image %s: %s", job.image_id, err)
+        logger.warning("image %s: %s", job.image_id, err, extra=about(job.image_id))
         return False
     return True
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..actor import Ack, Batch, Spec, Tentative
 from ..errors import RaytrackerError
 from ..ledger import MAX_REASONS, Outcomes, Span, clip_reason, lowest_reasons
+from ..logs import about
 
 logger = logging.getLogger(__name__)
 
@@ -217,7 +218,8 @@ class Held:
         self.refused_anew = ack.failures > self._failures_before
         if ack.ended and not self._told_of_the_end:
             self._told_of_the_end = True
-            logger.warning("%s", ack.ended)
+            extra = about(self.spec.image_id, self.spec.run)
+            logger.warning("%s", ack.ended, extra=extra)
         if ack.fault:
             self.give_up(ack.fault)
         self._plan_poll(ack.flush_in, news=bool(batch))

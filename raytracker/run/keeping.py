@@ -13,6 +13,7 @@ import weakref
 
 from ..actor import Spec, call, find
 from ..job_table import JobItem
+from ..logs import about
 from ..ray_runtime import holding_connection, in_a_line, is_connected
 from .run import Run
 
@@ -79,7 +80,7 @@ def _call(reference: weakref.ref[Run], spec: Spec) -> bool:
     try:
         return not run.knock()
     except Exception as err:  # whatever it is, it may be over by the next time
-        logger.info("image %s: its actor: %s", run.image_id, in_a_line(err))
+        _note(run.spec, err)
         return True
 
 
@@ -91,7 +92,12 @@ def _tell_left(spec: Spec) -> None:
             if handle is not None:
                 call(handle, "left", spec)
     except Exception as err:  # its silence says the same, later
-        logger.info("image %s: its actor: %s", spec.image_id, in_a_line(err))
+        _note(spec, err)
+
+
+def _note(spec: Spec, error: Exception) -> None:
+    extra = about(spec.image_id, spec.run)
+    logger.info("image %s: its actor: %s", spec.image_id, in_a_line(error), extra=extra)
 
 
 _keeper = Keeper()

@@ -25,6 +25,7 @@ from ..errors import (
 )
 from ..job_table import JobItem, ledger_of
 from ..ledger import Layout, Ledger, Span
+from ..logs import about
 from ..progress import Progress
 from ..ray_runtime import actor_state, cluster, holding_connection, in_a_line, is_connected
 from ..reporter import reporter
@@ -177,7 +178,8 @@ class Run:
                 if handle is not None:
                     call(handle, "superseded", spec, self.spec.run)
         except Exception as err:
-            logger.warning("image %s: its actor: %s", self.image_id, in_a_line(err))
+            extra = about(self.image_id, self.spec.run)
+            logger.warning("image %s: its actor: %s", self.image_id, in_a_line(err), extra=extra)
 
     def knock(self) -> bool:
         """Has an actor serve the run, and does not wait; returns whether all is done.

@@ -17,6 +17,7 @@ from ..errors import (
     WaitTimeout,
 )
 from ..job_table import JobItem, ledger_of
+from ..logs import about
 from ..ray_runtime import in_worker, is_connected, what_runs
 from .patience import START_SECONDS
 from .run import CALL_SECONDS, POLL_SECONDS, Run
@@ -140,7 +141,8 @@ class Wait:
         why = self._why()
         if why and time.monotonic() >= self._warn_at:
             self._warn_at = time.monotonic() + WARN_SECONDS
-            logger.warning("image %s: waiting%s", self._run.image_id, why)
+            extra = about(self._run.image_id, self._run.spec.run)
+            logger.warning("image %s: waiting%s", self._run.image_id, why, extra=extra)
 
     def _missing(self) -> str:
         pending = self._run.pending(timeout=HINT_SECONDS)
@@ -206,7 +208,10 @@ class Stall:
         if time.monotonic() - self._told > CERTAIN_STALL_SECONDS:
             self._told = time.monotonic()
             logger.warning(
-                "image %s: nothing was reported for a while; %s", self._run.image_id, what
+                "image %s: nothing was reported for a while; %s",
+                self._run.image_id,
+                what,
+                extra=about(self._run.image_id, self._run.spec.run),
             )
 
 
