@@ -166,8 +166,12 @@ class ImageActor:
     def __ray_shutdown__(self) -> None:
         """Flushes before an orderly end of the process, such as SIGTERM; Ray calls it."""
         deadline = time.monotonic() + EXIT_SECONDS
-        while not (self.hurry() and self._aside.idle) and time.monotonic() < deadline:
+        while not (self.hurry() and self._told_all()) and time.monotonic() < deadline:
             time.sleep(0.01)
+
+    def _told_all(self) -> bool:
+        hosted = list(self._hosted.values())
+        return self._aside.idle and not any(one.news.outbox.unsent() for one in hosted)
 
     def _open(self, spec: Spec) -> Coordinator:
         with self._changed:

@@ -20,6 +20,7 @@ from ..job_table import JobItem, ledger_of
 from ..logs import about
 from ..ray_runtime import in_worker, is_connected, what_runs
 from .patience import START_SECONDS
+from .posted import POST_SECONDS, posted
 from .run import CALL_SECONDS, POLL_SECONDS, Run
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class Wait:
             self._status = self._run.ask("status", timeout=self._left(CALL_SECONDS))
             job = self._ended(self._status)
             if job is not None:
+                if job.tracker_outbox and job.end_time is not None:
+                    posted(self._run, self._left(POST_SECONDS))
                 return job
             if self._left(1.0) <= 0:
                 raise WaitTimeout(f"{self._missing()} after {self._timeout:g} s{self._why()}")
@@ -219,7 +222,10 @@ def end_settled(run: Run, timeout: float) -> JobItem:
     """Ends a settled image that was begun with `ends=False`; see `ImageTracker.end`."""
     deadline = time.monotonic() + timeout
     _end(run, None, timeout)
-    return run.read(max(HINT_SECONDS, deadline - time.monotonic()))
+    job = run.read(max(HINT_SECONDS, deadline - time.monotonic()))
+    if job.tracker_outbox:
+        posted(run)
+    return job
 
 
 def end_early(run: Run, state: str, timeout: float) -> None:
@@ -236,6 +242,7 @@ def end_early(run: Run, state: str, timeout: float) -> None:
         TrackerSuperseded, JobVanished, LedgerError: What ended this run.
     """
     status = _end(run, state, timeout)
+    posted(run)
     if status.progress is not None and (early := status.progress.ended_early):
         run.fail(ended_early(run.image_id, early))
 

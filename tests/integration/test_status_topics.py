@@ -59,36 +59,27 @@ def take(url: str, count: int) -> list[dict[str, str]]:
     return found
 
 
-def tracked(table: JobTable, topics: list[str], queues: list[str]) -> Any:
-    """Starts the driver, whose actor is killed; returns its process once the image has ended."""
+def track(table: JobTable, topics: list[str], queues: list[str]) -> Any:
+    """Runs the driver, and with it the Ray whose actor is killed; returns what it said."""
     what = {"table": table.table_name, "endpoint_url": table.endpoint_url}
-    return subprocess.Popen(
-        [
-            sys.executable,
-            topics_driver.__file__,
-            json.dumps({**what, "topics": topics, "queues": queues}),
-        ],
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    what |= {"topics": topics, "queues": queues}
+    driver = [sys.executable, topics_driver.__file__, json.dumps(what)]
+    done = subprocess.run(driver, env=environment(), capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("{")]  # Ray speaks, too
+    return json.loads(line)
 
 
 def test_the_messages_are_osml_s_also_when_the_actor_is_killed(
     job_table: JobTable, aws: str
 ) -> None:
-    """Of a PARTIAL image with a region of each status; the actor dies before it has sent any."""
+    """Of a PARTIAL image with a region of each status.
+
+    The actor dies before it has sent any; and the driver takes its Ray along once it has waited.
+    """
     images, regions, theirs = queue("images"), queue("regions"), queue("theirs")
-    process = tracked(job_table, [topic("images"), topic("regions")], [images[1], regions[1]])
-    try:
-        line = next(
-            line for line in process.stdout if line.startswith("{")
-        )  # Ray speaks there, too
-        said = json.loads(line)
-        ours = [*take(images[0], 3), *take(regions[0], 3)]
-    finally:
-        process.communicate()
+    said = track(job_table, [topic("images"), topic("regions")], [images[1], regions[1]])
+    ours = [*take(images[0], 3), *take(regions[0], 3)]
     assert said["status"] == "PARTIAL"
     ids = [message.pop("message_id") for message in ours]
     assert len(set(ids)) == 6

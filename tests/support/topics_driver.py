@@ -43,7 +43,6 @@ def main(table: str, endpoint_url: str, topics: list[str], queues: list[str]) ->
     tracker.report(2, error=True, reason="clouds")
     job = tracker.wait(60)
     print(json.dumps({"duration": job.processing_duration, "status": job.status}), flush=True)
-    sys.stdin.read()  # the actor goes with this process, and it has something to send yet
 
 
 if __name__ == "__main__":
