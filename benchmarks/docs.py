@@ -13,7 +13,8 @@ DOCS = ROOT / "docs"
 INTRODUCTION = """\
 # Benchmarks
 
-```
+<!-- not run: it takes a quarter of an hour -->
+```sh
 make bench                          # all of it, in less than a quarter of an hour on two cores
 python -m benchmarks                # the same, in an environment that has all the extras
 python -m benchmarks tasks pool     # some of it; --help lists them, --quick tries that they run
