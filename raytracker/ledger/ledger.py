@@ -1,6 +1,7 @@
 """The outcomes of all tiles of one image, as a join-semilattice.
 
-Merging takes the greater of two outcomes and the lowest-numbered reasons. It is associative,
+Merging takes the greater of two outcomes, the lowest-numbered reasons, and the classes of failed
+tiles as `Classes` joins them. It is associative,
 commutative and idempotent, so reports may be repeated, reordered and sent again after a crash:
 whoever has merged the same set of reports, in any order and any number of times, has the same
 ledger. Everything that raytracker promises rests on this file; it imports neither Ray nor boto3.
@@ -13,6 +14,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import LedgerError
+from .classes import Classes, ClassSpan
 from .layout import Layout
 from .outcomes import Outcome, Span, join
 from .reasons import clip_reason, lowest_reasons
@@ -41,6 +43,7 @@ class Ledger:
     """
 
     __slots__ = (
+        "_classes",
         "_failed_in",
         "_pending_in",
         "_reasons",
@@ -56,6 +59,7 @@ class Ledger:
         self.layout = layout
         self._tiles = bytearray(layout.tile_count)
         self._reasons: dict[int, str] = {}
+        self._classes = Classes()
         self._recount()
 
     def _recount(self) -> None:
@@ -89,12 +93,18 @@ class Ledger:
         """Whether no tile is pending."""
         return self.tile_settled == self.layout.tile_count
 
-    def merge(self, spans: Sequence[Span], reasons: Mapping[int, str]) -> bool:
+    def merge(
+        self,
+        spans: Sequence[Span],
+        reasons: Mapping[int, str],
+        classes: Sequence[ClassSpan] = (),
+    ) -> bool:
         """Merges reported outcomes, each the greater of what is known and what is new.
 
         Args:
             spans: Outcomes of neighbouring tiles, in any order; a tile may come repeatedly.
             reasons: Why tiles failed, by tile number.
+            classes: The classes of failed tiles.
 
         Returns:
             Whether the ledger changed.
@@ -103,6 +113,8 @@ class Ledger:
             UnknownRegion: The image has no such tile; nothing is merged.
         """
         for first, new in spans:
+            self.layout.check(first, len(new))
+        for first, new, _ in classes:
             self.layout.check(first, len(new))
         changed = False
         tiles = self._tiles
@@ -118,6 +130,8 @@ class Ledger:
         except BaseException:
             self._recount()  # a signal may come between tiles and their counts
             raise
+        for span in classes:
+            changed |= self._classes.join(*span)
         return self._merge_reasons(reasons) or changed
 
     def is_news(self, spans: Iterable[Span]) -> bool:
@@ -198,6 +212,14 @@ class Ledger:
         """Returns what `merge` was told of the lowest-numbered failed tiles, by tile number."""
         return dict(self._reasons)
 
+    def classes(self) -> Classes:
+        """Returns a copy of what `merge` was told of the classes of tiles."""
+        return self._classes.copy()
+
+    def classes_of_failed(self) -> list[str | None]:
+        """Returns the class of each tile that is an error, in their order; None: it isn't known."""
+        return self._classes.of_failed(self.tile_outcomes())
+
     def failed(self) -> dict[int, str]:
         """Returns the regions that are errors, with the first reason known of them."""
         found = {}
@@ -229,9 +251,16 @@ class Ledger:
         return self._from(self.layout, kept, {})
 
     @classmethod
-    def _from(cls, layout: Layout, tiles: bytearray, reasons: Mapping[int, str]) -> Ledger:
+    def _from(
+        cls,
+        layout: Layout,
+        tiles: bytearray,
+        reasons: Mapping[int, str],
+        classes: Classes | None = None,
+    ) -> Ledger:
         ledger = cls.__new__(cls)
         ledger.layout, ledger._tiles, ledger._reasons = layout, tiles, {}
+        ledger._classes = classes or Classes()
         ledger._merge_reasons(reasons)
         ledger._recount()
         return ledger
@@ -241,12 +270,15 @@ class Ledger:
         return encode_outcomes(self.layout, self._tiles)
 
     @classmethod
-    def decode(cls, data: bytes, reasons: Mapping[int, str] | None = None) -> Ledger:
+    def decode(
+        cls, data: bytes, reasons: Mapping[int, str] | None = None, classes: bytes = b""
+    ) -> Ledger:
         """Returns the ledger that `encode` wrote.
 
         Args:
             data: What `encode` returned.
             reasons: Why tiles failed, by tile number.
+            classes: What `Classes.encode` returned; none are known where it is damaged.
 
         Raises:
             LedgerError: The bytes are truncated, damaged, or of a later version.
@@ -279,7 +311,8 @@ class Ledger:
                 raise LedgerError(
                     f"tracker_errors has a reason of tile {number}, of {layout.tile_count} tiles"
                 )
-        return cls._from(layout, tiles, reasons or {})
+        known = Classes.decode(classes, bytes(tiles)) if classes else None
+        return cls._from(layout, tiles, reasons or {}, known)
 
     @staticmethod
     def max_encoded_bytes(layout: Layout) -> int:
@@ -292,6 +325,7 @@ class Ledger:
             and self.layout == other.layout
             and self._tiles == other._tiles
             and self._reasons == other._reasons
+            and self.classes_of_failed() == other.classes_of_failed()
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -307,7 +341,7 @@ def encode_outcomes(layout: Layout, tiles: bytes | bytearray) -> bytes:
     """Returns a layout and the outcomes of its tiles as bytes; equal ones give equal bytes.
 
     A header (magic, version, coding, CRC-32), then the layout and 2 bits a tile, the lowest bits
-    first, through zlib where that is smaller. Reasons are not in it.
+    first, through zlib where that is smaller. Reasons and classes are not in it.
 
     Args:
         layout: The tiles of each region.

@@ -12,9 +12,9 @@ from enum import IntEnum
 
 Span = tuple[int, bytes]
 
-_PAGE = 512
-_SHIFT = _PAGE.bit_length() - 1
-_EMPTY = bytes(_PAGE)
+PAGE = 512
+SHIFT = PAGE.bit_length() - 1
+_EMPTY = bytes(PAGE)
 
 
 class Outcome(IntEnum):
@@ -50,6 +50,7 @@ _JOIN = _table(lambda known, new: new if RANK[new] > RANK[known] else known)
 _NEWS = _table(lambda known, new: new if RANK[new] > RANK[known] else 0)
 _RELEASE = _table(lambda held, settled: held if RANK[held] > RANK[settled] else 0)
 _UNLESS = _table(lambda outcome, said: 0 if said else outcome)
+_AGREED = _table(lambda outcome, known: outcome if outcome == known else 0)
 
 
 def _bytewise(table: bytes, a: bytes | bytearray, b: bytes | bytearray) -> bytes:
@@ -81,25 +82,25 @@ class Outcomes:
 
     def __len__(self) -> int:
         """The tiles of which something is known."""
-        return sum(_PAGE - page.count(0) for page in self._pages.values())
+        return sum(PAGE - page.count(0) for page in self._pages.values())
 
     def __getitem__(self, number: int) -> int:
-        page = self._pages.get(number >> _SHIFT)
-        return page[number & _PAGE - 1] if page else 0
+        page = self._pages.get(number >> SHIFT)
+        return page[number & PAGE - 1] if page else 0
 
     def join(self, first: int, outcomes: bytes) -> list[Span]:
         """Takes a span, the greater outcome of each tile; returns what of it was news."""
         if len(outcomes) == 1:  # a report of one tile, from a task: the way that must be short
-            page = self._pages.get(first >> _SHIFT) or bytearray(_PAGE)
-            at = first & _PAGE - 1
+            page = self._pages.get(first >> SHIFT) or bytearray(PAGE)
+            at = first & PAGE - 1
             if RANK[outcomes[0]] <= RANK[page[at]]:
                 return []
             page[at] = outcomes[0]
-            self._pages[first >> _SHIFT] = page
+            self._pages[first >> SHIFT] = page
             return [(first, outcomes)]
         news = []
-        for number, here, there in _pieces(first, len(outcomes)):
-            page = self._pages.get(number) or bytearray(_PAGE)
+        for number, here, there in pieces(first, len(outcomes)):
+            page = self._pages.get(number) or bytearray(PAGE)
             new = _bytewise(_NEWS, page[here], outcomes[there])
             if new.strip(b"\0"):
                 page[here] = join(page[here], new)
@@ -109,7 +110,7 @@ class Outcomes:
 
     def release(self, first: int, outcomes: bytes) -> None:
         """Lets go of what a span says, and of what is less."""
-        for number, here, there in _pieces(first, len(outcomes)):
+        for number, here, there in pieces(first, len(outcomes)):
             if page := self._pages.get(number):
                 page[here] = _bytewise(_RELEASE, page[here], outcomes[there])
                 if page == _EMPTY:
@@ -118,9 +119,17 @@ class Outcomes:
     def untold(self, first: int, outcomes: bytes) -> bytes:
         """Returns the outcomes of a span, without those of tiles of which something is known."""
         left = bytearray(outcomes)
-        for number, here, there in _pieces(first, len(outcomes)):
+        for number, here, there in pieces(first, len(outcomes)):
             if page := self._pages.get(number):
                 left[there] = _bytewise(_UNLESS, outcomes[there], page[here])
+        return bytes(left)
+
+    def agreed(self, first: int, outcomes: bytes) -> bytes:
+        """Returns the outcomes of a span, without those of tiles of which another is known."""
+        left = bytearray(len(outcomes))
+        for number, here, there in pieces(first, len(outcomes)):
+            if page := self._pages.get(number):
+                left[there] = _bytewise(_AGREED, outcomes[there], page[here])
         return bytes(left)
 
     def spans(self) -> Iterator[Span]:
@@ -128,7 +137,7 @@ class Outcomes:
         for number in sorted(self._pages):
             upto = bytes(self._pages[number]).rstrip(b"\0")
             if outcomes := upto.lstrip(b"\0"):
-                yield number * _PAGE + len(upto) - len(outcomes), outcomes
+                yield number * PAGE + len(upto) - len(outcomes), outcomes
 
     def copy(self) -> Outcomes:
         """Returns a copy."""
@@ -143,11 +152,11 @@ def spans_of(outcomes: Mapping[int, int]) -> Iterator[Span]:
         yield number, bytes([outcome])
 
 
-def _pieces(first: int, length: int) -> Iterator[tuple[int, slice, slice]]:
+def pieces(first: int, length: int) -> Iterator[tuple[int, slice, slice]]:
     """Cuts a span at the borders of pages: page, where it lies in that, and in the span."""
     done = 0
     while done < length:
-        number, start = divmod(first + done, _PAGE)
-        size = min(_PAGE - start, length - done)
+        number, start = divmod(first + done, PAGE)
+        size = min(PAGE - start, length - done)
         yield number, slice(start, start + size), slice(done, done + size)
         done += size
