@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .actor import Tentative
-from .ledger import ERROR, SUCCESS, Span, clip_reason, reason_of
+from .ledger import ERROR, SUCCESS, ClassSpan, Span, clip_reason, reason_of
 from .mapping import attempt
 from .ray_runtime import attempt_number, check_connected, running_attempt
-from .run import View, report_of, span_of
+from .run import View, classed, report_of, span_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,8 @@ class Teller(View):
         Args:
             region: The region; or a list or numpy array of regions, of any integer type.
             error: Whether it failed.
-            reason: Why it failed, cut to 200 bytes; of an exception, its type and first line.
+            reason: Why it failed, cut to 200 bytes; of an exception, its type and first line. The
+                word before the first colon is the class by which failed tiles are counted.
             tile: The tile in the region; None: all its tiles; or a list or array of tiles, which
                 numpy broadcasts against `region`.
 
@@ -117,11 +118,16 @@ class Teller(View):
                 text = clip_reason(reason)
                 self._run.report_tentative(Tentative(first, len(outcomes), text, *running))
         if is_told:
-            self._report(error, {first: reason})
+            self._report(error, {first: reason}, classed(error, reason))
 
-    def _report(self, spans: list[Span], reasons: Mapping[int, str]) -> None:
+    def _report(
+        self,
+        spans: list[Span],
+        reasons: Mapping[int, str],
+        classes: Sequence[ClassSpan] = (),
+    ) -> None:
         current = attempt.current(self._run.spec)
-        if current:
-            spans, reasons = current.add(spans, reasons), {}  # its errors wait for its end
+        if current:  # its errors wait for its end
+            spans, reasons, classes = current.add(spans, reasons, classes), {}, ()
         if spans:
-            self._run.report(spans, reasons, held_elsewhere=current is not None)
+            self._run.report(spans, reasons, classes, held_elsewhere=current is not None)

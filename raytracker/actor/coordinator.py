@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..events import Flushed
 from ..job_table import KEEP_SECONDS, Flush, OwnerMoved, RunTable, latest_sign, ledger_of
-from ..ledger import ERROR, Ledger, encode_outcomes
+from ..ledger import Ledger, encode_outcomes
 from ..logs import about
 from ..progress import Progress
 from .early import Early
@@ -200,8 +200,9 @@ class Coordinator:
             ledger, fault, trouble = self._ledger, self._fault, self._trouble.shown()
             if ledger is None:
                 return LedgerView(None, {}, fault, trouble)
-            tiles, reasons = ledger.tile_outcomes(), ledger.reasons()
-        return LedgerView(encode_outcomes(ledger.layout, tiles), reasons, fault, trouble)
+            tiles, reasons, classes = ledger.tile_outcomes(), ledger.reasons(), ledger.classes()
+        encoded = encode_outcomes(ledger.layout, tiles)
+        return LedgerView(encoded, reasons, fault, trouble, classes.encode(tiles))
 
     # --- what the host calls, of its own accord ---
 
@@ -222,8 +223,7 @@ class Coordinator:
             errors = self._open_errors().take(task, attempt)
             if final and self._ledger is not None and not self._ending.closed:
                 for error in errors:
-                    spans = [(error.first, ERROR * error.count)]
-                    self._take(self._ledger, Batch(spans, {error.first: error.reason}, sole=True))
+                    self._take(self._ledger, error.final())
             if self._ledger is not None:
                 self._see_open_errors(self._ledger)
 
@@ -311,7 +311,7 @@ class Coordinator:
             # Mark, copy and counts under one lock: what is acknowledged is what was copied.
             mark = self._received
             settled, status = ledger.settled, self._ending.status(ledger)
-            tiles, reasons = ledger.tile_outcomes(), ledger.reasons()
+            tiles, reasons, classes = ledger.tile_outcomes(), ledger.reasons(), ledger.classes()
             success, error = ledger.region_success, ledger.region_error
             state, end_time, ends = self._ending.state, self._ending.end_time, self._ending.closed
             until = now if end_time is None else end_time
@@ -329,6 +329,7 @@ class Coordinator:
             alive_until=alive,
             spent=self._pacing.spent,
             outbox=self.news.flushing(tiles, end_time, now),
+            classes=classes.encode(tiles),
         )
         started = self._clock.monotonic()
         wcu = self._table.flush(self.image_id, self.run, self.owner, self._seq, flush)
@@ -347,7 +348,7 @@ class Coordinator:
             return ended_late(self.image_id) if ledger.is_news(batch.spans) else None
         for error in batch.tentative:
             ledger.layout.check(error.first, error.count)
-        if ledger.merge(batch.spans, batch.reasons):
+        if ledger.merge(batch.spans, batch.reasons, batch.classes):
             self._received += 1
             self._rate.add(self._clock.monotonic(), ledger.tile_settled)
         for error in batch.tentative:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from ..errors import JobEnded
-from ..ledger import Layout, Outcomes, lowest_reasons
+from ..ledger import Classes, Layout, Outcomes, lowest_reasons
 from ..logs import about
 from .messages import Batch, Tentative
 
@@ -19,6 +19,7 @@ class Early:
     def __init__(self) -> None:
         self._outcomes = Outcomes()
         self._reasons: dict[int, str] = {}
+        self._classes = Classes()
         self._tentative: dict[tuple[str, int], Tentative] = {}
         self._sole = False
 
@@ -28,6 +29,8 @@ class Early:
             self._outcomes.join(*span)
         if batch.reasons:
             self._reasons = lowest_reasons({**self._reasons, **batch.reasons})
+        for known_as in batch.classes:
+            self._classes.join(*known_as)
         for error in batch.tentative:
             # Of a tile and a task the last attempt counts.
             known = self._tentative.get((error.task, error.first))
@@ -63,6 +66,13 @@ class Early:
                     tiles = range(start, start + len(part))
                     reasons = {n: text for n, text in self._reasons.items() if n in tiles}
                     yield Batch([(start, part)], reasons, sole=self._sole)
+        known_as = [
+            (first, errors[:known], name)
+            for first, errors, name in self._classes.spans()
+            if (known := tile_count - first) > 0
+        ]
+        if known_as:
+            yield Batch([], {}, sole=self._sole, classes=known_as)
         for error in self._tentative.values():
             yield Batch([], {}, sole=self._sole, tentative=[error])
         self.__init__()  # type: ignore[misc]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..errors import JobCancelled, JobEnded, JobStopped, RaytrackerError
-from ..ledger import Span, spans_of
+from ..ledger import ERROR, ClassSpan, Span, class_of, spans_of
 from ..progress import Progress
 
 
@@ -32,6 +32,12 @@ class Tentative:
     task: str
     attempt: int
 
+    def final(self) -> Batch:
+        """Returns it as what counts."""
+        spans, why = [(self.first, ERROR * self.count)], {self.first: self.reason}
+        classes = [(*spans[0], class_of(self.reason))]
+        return Batch(spans, why, sole=True, classes=classes)
+
 
 class Batch(NamedTuple):
     """Outcomes on their way to the actor.
@@ -41,12 +47,14 @@ class Batch(NamedTuple):
         reasons: Why tiles failed, by tile number.
         sole: Whether nobody but the actor may hold it: Ray ends its sender, and no driver knows it.
         tentative: Errors of attempts that Ray may repeat.
+        classes: The classes of failed tiles.
     """
 
     spans: Sequence[Span]
     reasons: Mapping[int, str]
     sole: bool = False
     tentative: Sequence[Tentative] = ()
+    classes: Sequence[ClassSpan] = ()
 
     @classmethod
     def of(cls, outcomes: Mapping[int, int], reasons: Mapping[int, str]) -> Batch:
@@ -54,7 +62,7 @@ class Batch(NamedTuple):
         return cls(list(spans_of(outcomes)), reasons)
 
     def __bool__(self) -> bool:
-        return bool(self.spans or self.reasons or self.tentative)
+        return bool(self.spans or self.reasons or self.tentative or self.classes)
 
 
 class Ack(NamedTuple):
@@ -109,12 +117,14 @@ class LedgerView(NamedTuple):
         reasons: Why tiles failed, by tile number.
         fault: What ended this run, or None.
         trouble: As in `Ack`.
+        classes: The encoded classes of the failed tiles.
     """
 
     encoded: bytes | None
     reasons: Mapping[int, str]
     fault: RaytrackerError | None
     trouble: RaytrackerError | None
+    classes: bytes = b""
 
 
 def ended_early(image_id: str, state: str) -> RaytrackerError:

@@ -3,7 +3,7 @@
 from .creation import KEY, TTL_ATTRIBUTE, look_at
 from .cut import cut_of, with_cut
 from .history import RunRecord, runs_of
-from .item import JobItem
+from .item import JobItem, ledger_of
 from .ledger_text import text_bytes
 from .life import (
     ALIVE_SECONDS,
@@ -17,7 +17,7 @@ from .life import (
 from .listing import Consumed, jobs_in
 from .outbox import BEGINNING, Topics
 from .outputs import note_outputs
-from .runs import KEEP_SECONDS, Flush, OwnerMoved, RunTable, ledger_of
+from .runs import KEEP_SECONDS, Flush, OwnerMoved, RunTable
 from .size import check_size
 from .spent import WCU_BYTES, Spent
 from .table import EXPIRY_SECONDS, JobTable, check_image_id

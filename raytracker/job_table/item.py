@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -53,6 +54,7 @@ class JobItem(DDBItem):
         tracker_seq: Number of the owner's last flush.
         tracker_ledger: The encoded outcomes of all tiles, as base64 text.
         tracker_errors: Tile number, as a string, to why it failed.
+        tracker_classes: The encoded classes of failed tiles, as base64 text.
         tracker_state: CANCELLED or STOPPED, where the counts can't say it.
         tracker_grid: JSON object: how the image was cut into tiles and regions.
         tracker_pool: The pool whose actor hosts the run, and how many actors that has.
@@ -95,6 +97,7 @@ class JobItem(DDBItem):
     tracker_seq: int | None = None
     tracker_ledger: str | None = None
     tracker_errors: dict[str, str] | None = None
+    tracker_classes: str | None = None
     tracker_state: str | None = None
     tracker_grid: str | None = None
     tracker_pool: str | None = None
@@ -228,3 +231,24 @@ class JobItem(DDBItem):
             if name != "ddb_key" and (name in shown or not name.startswith("tracker_"))
         }
         return {**plain, **self.tile_counts(), "status": self.status}
+
+
+def ledger_of(job: JobItem) -> Ledger:
+    """Returns the ledger that an item holds.
+
+    Raises:
+        LedgerError: There is none, or it is truncated, damaged, or of a later version.
+    """
+    if job.tracker_ledger is None:
+        raise LedgerError(f"image {job.image_id!r} has no tracker_ledger")
+    classes = b""
+    if job.tracker_classes:
+        with suppress(LedgerError):  # as where they are damaged: then none is known
+            classes = from_text(job.tracker_classes)
+    try:
+        reasons = {int(tile): text for tile, text in (job.tracker_errors or {}).items()}
+        return Ledger.decode(from_text(job.tracker_ledger), reasons, classes)
+    except (LedgerError, ValueError) as err:
+        raise LedgerError(
+            f"image {job.image_id!r}: its tracker_ledger cannot be read: {err}"
+        ) from err

@@ -22,15 +22,14 @@ from ..ddb import ConditionFailed, DDBHelper
 from ..errors import (
     ImageExists,
     JobVanished,
-    LedgerError,
     RaytrackerError,
     TableUnavailable,
     TrackerSuperseded,
 )
 from ..ledger import Layout, Ledger
 from .history import noted
-from .item import JobItem
-from .ledger_text import from_text, to_text
+from .item import JobItem, ledger_of
+from .ledger_text import to_text
 from .life import alive_until, at_least, expiry, silent_since
 from .size import check_size
 from .spent import Spent
@@ -60,6 +59,7 @@ class Flush(NamedTuple):
             nobody goes on with it.
         spent: What all writes before this one cost.
         outbox: The messages that are to be sent, see `outbox.Outbox`; None: none.
+        classes: The encoded classes of the failed tiles.
     """
 
     region_success: int
@@ -73,6 +73,7 @@ class Flush(NamedTuple):
     alive_until: int | None = None
     spent: Spent = Spent()
     outbox: str | None = None
+    classes: bytes = b""
 
 
 class RunTable(DDBHelper):
@@ -131,7 +132,8 @@ class RunTable(DDBHelper):
             "tracker_history": noted(replacing, now),
             **_spent(replacing).attributes,
         }
-        for attribute in ("end_time", "tracker_owner", "tracker_state", "tracker_errors"):
+        of_before = ("end_time", "tracker_owner", "tracker_state", "tracker_errors")
+        for attribute in (*of_before, "tracker_classes"):
             item.pop(attribute, None)
         item = {name: value for name, value in item.items() if value is not None}
         condition, names, values = "attribute_not_exists(#id)", {"#id": "image_id"}, {}
@@ -263,6 +265,7 @@ class RunTable(DDBHelper):
                 region_error=0,
                 tracker_ledger=to_text(ledger.encode()),
                 tracker_errors=None,
+                tracker_classes=None,
                 tracker_seq=read.tracker_seq or 0,
             )
             condition += " AND #tracker_seq = :tracker_seq"
@@ -322,6 +325,7 @@ class RunTable(DDBHelper):
             region_error=what.region_error,
             tracker_ledger=to_text(what.ledger),
             tracker_errors={str(tile): text for tile, text in what.errors.items()},
+            tracker_classes=to_text(what.classes) or None,
             processing_duration=what.processing_duration,
             expire_time=what.expire_time,
             tracker_alive_until=what.alive_until,
@@ -362,23 +366,6 @@ class RunTable(DDBHelper):
             f"image {image_id!r} is not in table {self.table_name!r} any more, as a tracked one: "
             "somebody deleted it, or the table's TTL did, after the time that keep_for says"
         )
-
-
-def ledger_of(job: JobItem) -> Ledger:
-    """Returns the ledger that an item holds.
-
-    Raises:
-        LedgerError: There is none, or it is truncated, damaged, or of a later version.
-    """
-    if job.tracker_ledger is None:
-        raise LedgerError(f"image {job.image_id!r} has no tracker_ledger")
-    try:
-        reasons = {int(tile): text for tile, text in (job.tracker_errors or {}).items()}
-        return Ledger.decode(from_text(job.tracker_ledger), reasons)
-    except (LedgerError, ValueError) as err:
-        raise LedgerError(
-            f"image {job.image_id!r}: its tracker_ledger cannot be read: {err}"
-        ) from err
 
 
 def _spent(read: JobItem | None) -> Spent:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InvalidLayout
-from ..ledger import MAX_REASON_BYTES, MAX_REASONS, Layout, Ledger
+from ..ledger import MAX_CLASSES_BYTES, MAX_REASON_BYTES, MAX_REASONS, Layout, Ledger
 from .ledger_text import bytes_in, text_bytes
 from .outbox import outbox_bytes
 
@@ -28,6 +28,7 @@ _THE_RUNS = {
     "tracker_seq",
     "tracker_ledger",
     "tracker_errors",
+    "tracker_classes",
     "tracker_state",
     "tracker_keep_for",
     "tracker_alive_until",
@@ -54,7 +55,7 @@ def check_size(
         InvalidLayout: It could; the text says how many tiles would fit, or what else fills it.
     """
     others = {name: value for name, value in attributes.items() if name not in _THE_RUNS}
-    errors = MAX_REASONS * (MAX_REASON_BYTES + _REASON_OVERHEAD)
+    errors = MAX_REASONS * (MAX_REASON_BYTES + _REASON_OVERHEAD) + text_bytes(MAX_CLASSES_BYTES)
     outbox = outbox_bytes(attributes.get("tracker_topics"), layout.region_count)
     room = MAX_ITEM_BYTES - bytes_of(others) - _RUN_BYTES - errors - outbox
     needed = text_bytes(Ledger.max_encoded_bytes(layout))

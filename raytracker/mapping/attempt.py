@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from ..actor import Spec
-from ..ledger import ERROR, SUCCESS, Outcomes, Span, lowest_reasons
+from ..ledger import ERROR, SUCCESS, Classes, ClassSpan, Outcomes, Span, lowest_reasons
 
-Told = tuple[Sequence[Span], Mapping[int, str]]
+Told = tuple[Sequence[Span], Mapping[int, str], Sequence[ClassSpan]]
 
 _ERRORS = bytes(byte if byte == ERROR[0] else 0 for byte in range(256))
 _SUCCESSES = bytes(byte if byte == SUCCESS[0] else 0 for byte in range(256))
@@ -30,19 +30,28 @@ class Attempt:
         self._lock = threading.RLock()  # the task may have threads, and signal handlers
         self._outcomes = Outcomes()
         self._reasons: dict[int, str] = {}
+        self._classes = Classes()
 
-    def add(self, spans: Iterable[Span], reasons: Mapping[int, str]) -> list[Span]:
+    def add(
+        self,
+        spans: Iterable[Span],
+        reasons: Mapping[int, str],
+        classes: Sequence[ClassSpan] = (),
+    ) -> list[Span]:
         """Notes what is told; returns what of it may be passed on at once."""
         with self._lock:
             for span in spans:
                 self._outcomes.join(*span)
             self._reasons = lowest_reasons({**self._reasons, **reasons})
+            for known_as in classes:
+                self._classes.join(*known_as)
         return list(_only(_SUCCESSES, spans))
 
     def told(self) -> Told:
         """Returns all that was told."""
         with self._lock:
-            return list(self._outcomes.spans()), dict(self._reasons)
+            classes = tuple(self._classes.spans())
+            return list(self._outcomes.spans()), dict(self._reasons), classes
 
     @property
     def has_told(self) -> bool:
@@ -51,12 +60,12 @@ class Attempt:
 
     def errors(self) -> Told:
         """Returns what was kept."""
-        spans, reasons = self.told()
-        return list(_only(_ERRORS, spans)), reasons
+        spans, reasons, classes = self.told()
+        return list(_only(_ERRORS, spans)), reasons, classes
 
     def successes(self) -> Told:
         """Returns what was passed on."""
-        return list(_only(_SUCCESSES, self.told()[0])), {}
+        return list(_only(_SUCCESSES, self.told()[0])), {}, ()
 
 
 def _only(table: bytes, spans: Iterable[Span]) -> Iterator[Span]:

@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..errors import InvalidFunction, RaytrackerError
-from ..ledger import ERROR, SUCCESS, Outcomes, Span, clip_reason, reason_of
+from ..ledger import ERROR, SUCCESS, Outcomes, Span, classes_of, clip_reason
 from ..reporter import reporter
 from ..run import Run
 from .dispatch import Chunk, Dispatch, Settled
 from .executors import Executor, loss_of
-from .failure import ProcessSpoiled, cause_of
+from .failure import ProcessSpoiled, cause_of, failed_by
 from .source import Finished, Source, Verdict
 
 Key = tuple[int, int]
@@ -134,7 +134,8 @@ class Chunked(Source):
             settled = self._settled(item.chunk, answer)
         failed = {tile: reason for tile, reason in settled if reason is not None}
         spans = _spans(sorted((tile, reason is None) for tile, reason in settled))
-        return Verdict(Finished(len(settled), None, None), spans, failed, of_tiles=True)
+        classes = classes_of(failed) if failed else ()
+        return Verdict(Finished(len(settled), None, None), spans, failed, classes, of_tiles=True)
 
     def _settled(self, chunk: Chunk, answer: Any) -> list[Settled]:
         if isinstance(answer, Answer):
@@ -146,9 +147,9 @@ class Chunked(Source):
         loss = loss_of(answer)
         if loss is None:
             return self._dispatch.finished(
-                chunk, dict.fromkeys(chunk.tiles, reason_of(cause)), None
+                chunk, dict.fromkeys(chunk.tiles, failed_by(cause)), None
             )
-        reason = str(cause) if isinstance(cause, ProcessSpoiled) else reason_of(cause)
+        reason = str(cause) if isinstance(cause, ProcessSpoiled) else failed_by(cause)
         return self._dispatch.lost(chunk, loss, reason, time.monotonic())
 
     @property

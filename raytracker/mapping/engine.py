@@ -16,7 +16,7 @@ from math import inf
 from typing import Any
 
 from ..errors import JobStopped, RayNotInitialized
-from ..ledger import Ledger, Span
+from ..ledger import ClassSpan, Ledger, Span
 from ..ray_runtime import cluster, holding_connection, in_worker
 from ..run import Run, end_early
 from .answers import Answers, Called, Waited, look_at
@@ -207,6 +207,7 @@ class Engine:
         """Reports what has finished, and hands it on; returns what became of its tiles."""
         spans: list[Span] = []
         reasons: dict[int, str] = {}
+        classes: list[ClassSpan] = []
         finished: list[Finished] = []
         for told, answer in ready.items():
             item, result = self._in_flight[told]
@@ -215,13 +216,14 @@ class Engine:
             verdict = self._source.judge(item, answer, result)
             spans += verdict.spans
             reasons.update(verdict.reasons)
+            classes += verdict.classes
             if verdict.finished is not None:
                 finished.append(verdict.finished)
             self._failures.of_tiles |= verdict.of_tiles
         self._run.failing.note(reasons)
         try:
             if spans:
-                self._run.report(spans, reasons, wait=False)
+                self._run.report(spans, reasons, classes, wait=False)
         finally:
             for told in ready:
                 del self._in_flight[told]

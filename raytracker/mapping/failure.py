@@ -8,11 +8,30 @@ from contextlib import suppress
 from typing import Any
 
 import ray
+from ray import exceptions as rays
 
 from ..errors import TaskFailed
-from ..ledger import Span, reason_of
+from ..ledger import (
+    CANCELLED,
+    NODE_LOST,
+    OUT_OF_MEMORY,
+    WORKER_DIED,
+    Span,
+    reason_of,
+)
+from ..ray_runtime import died_with_node
 
 _TOLD = "_raytracker_told"
+# What no task can say of itself, as the class of Ray's error. Torch has an OutOfMemoryError as
+# well; that is raised by a task, and stays what it is.
+_OF_RAY = (
+    (rays.OutOfMemoryError, OUT_OF_MEMORY),
+    (rays.TaskCancelledError, CANCELLED),
+    (rays.NodeDiedError, NODE_LOST),
+    (rays.LocalRayletDiedError, NODE_LOST),
+    (rays.WorkerCrashedError, WORKER_DIED),
+    (rays.RayActorError, WORKER_DIED),
+)
 
 
 class ProcessSpoiled(Exception):
@@ -35,6 +54,19 @@ def cause_of(error: BaseException) -> BaseException:
     if isinstance(error, ray.exceptions.UnserializableException):
         return TaskFailed(str(error).strip().splitlines()[-1])  # the traceback's last line
     return error
+
+
+def failed_by(error: BaseException) -> str:
+    """Returns why a task failed, as a reason whose first words are its class.
+
+    Args:
+        error: What `cause_of` returned.
+    """
+    reason = reason_of(error)
+    if died_with_node(error):
+        return f"{NODE_LOST}: {reason}"
+    word = next((word for kind, word in _OF_RAY if isinstance(error, kind)), None)
+    return f"{word}: {reason}" if word else reason
 
 
 def carrying(error: Exception, run: object, told: Sequence[Span]) -> Exception:

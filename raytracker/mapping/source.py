@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import ray
 
-from ..ledger import Span
+from ..ledger import ClassSpan, Span
 
 
 class Finished(NamedTuple):
@@ -34,12 +34,14 @@ class Verdict:
         finished: What whoever consumes the results is told; None: nothing.
         spans: What became of which tiles.
         reasons: Why tiles failed, by number.
+        classes: The classes of failed tiles.
         of_tiles: Whether it was for tiles, not for a region.
     """
 
     finished: Finished | None
     spans: Sequence[Span] = ()
     reasons: Mapping[int, str] = field(default_factory=dict)
+    classes: Sequence[ClassSpan] = ()
     of_tiles: bool = False
 
 

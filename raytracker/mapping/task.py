@@ -14,12 +14,12 @@ import ray
 
 from ..actor import Spec
 from ..errors import RaytrackerError
-from ..ledger import ERROR, RETURNED, Layout, Outcomes, reason_of
+from ..ledger import ERROR, RETURNED, Layout, Outcomes, class_of
 from ..ray_runtime import attempt_number, default_retries, remote_once, unwrap
 from ..reporter import reporter
 from ..run import Run
 from . import attempt
-from .failure import carried_by, carrying, cause_of, check_result, portable
+from .failure import carried_by, carrying, cause_of, check_result, failed_by, portable
 from .policy import Retries, TimeLimit
 from .source import Finished, Source, Verdict
 
@@ -100,11 +100,11 @@ def _attempt(how: How, function: Any, args: Sequence[Any], kwargs: Mapping[str, 
     spec, limit, retries = how
 
     def tell(told: attempt.Told, *, held_elsewhere: bool) -> None:
-        spans, reasons = told
+        spans, reasons, classes = told
         # Where the run has ended, the driver learns of it; the result is still a result.
         with suppress(RaytrackerError):
             if spans:
-                reporter().report(spec, spans, reasons, held_elsewhere=held_elsewhere)
+                reporter().report(spec, spans, reasons, classes, held_elsewhere=held_elsewhere)
                 if not held_elsewhere:  # or the driver's error of the key may end the image first
                     reporter().deliver(spec, DELIVER_SECONDS)
 
@@ -160,12 +160,14 @@ class Mapped(Source):
         if isinstance(answer, BaseException):
             error = cause_of(answer)
             finished = Finished(item.key, None, error)
+            reason = failed_by(error)
             spans = [*carried_by(error, self._run), (first, ERROR * count)]
-            return Verdict(finished, spans, {first: reason_of(error)}, of_tiles)
-        its_spans, its_reasons = answer or ((), {})
+            known_as = (first, ERROR * count, class_of(reason))
+            return Verdict(finished, spans, {first: reason}, (known_as,), of_tiles)
+        its_spans, its_reasons, its_classes = answer or ((), {}, ())
         untold = Outcomes(its_spans).untold(first, RETURNED * count)
         finished = Finished(item.key, result, None)
-        return Verdict(finished, [*its_spans, (first, untold)], its_reasons, of_tiles)
+        return Verdict(finished, [*its_spans, (first, untold)], its_reasons, its_classes, of_tiles)
 
 
 class Item(NamedTuple):

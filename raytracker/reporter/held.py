@@ -9,11 +9,19 @@ from __future__ import annotations
 import logging
 import random
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ..actor import Ack, Batch, Spec, Tentative
 from ..errors import RaytrackerError
-from ..ledger import MAX_REASONS, Outcomes, Span, clip_reason, lowest_reasons
+from ..ledger import (
+    MAX_REASONS,
+    Classes,
+    ClassSpan,
+    Outcomes,
+    Span,
+    clip_reason,
+    lowest_reasons,
+)
 from ..logs import about
 
 logger = logging.getLogger(__name__)
@@ -30,6 +38,8 @@ FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 2.0
 MOST_NEWS = 256  # reports that nobody has looked at yet
 TENTATIVE_SECONDS = 60.0  # after which the actor knows whether Ray repeats an attempt
+
+_Why = tuple[Mapping[int, str], Sequence[ClassSpan]]
 
 
 class Held:
@@ -56,13 +66,16 @@ class Held:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        # Reports that nobody has looked at yet; the last is whether they are held elsewhere, too.
-        self._news: list[tuple[Sequence[Span], Mapping[int, str], bool]] = []
+        # Reports that nobody has looked at yet: outcomes, why tiles failed, if any did, and whether
+        # they are held elsewhere, too.
+        self._news: list[tuple[Sequence[Span], _Why | None, bool]] = []
         self._kept, self._lent = Outcomes(), Outcomes()  # until durable; until received
         self._reasons: dict[int, str] = {}
+        self._classes = Classes()
         self._tentative: dict[int, tuple[Tentative, float | None]] = {}  # by tile; until when
         self._unsent = Outcomes()
         self._unsent_reasons: dict[int, str] = {}
+        self._unsent_classes = Classes()
         self._unsent_tentative: dict[int, Tentative] = {}
         self._unsent_kept = False
         self._received: deque[tuple[int, Batch]] = deque()  # (mark, outcomes up to it)
@@ -112,18 +125,25 @@ class Held:
         return bool(self._news or self._unsent or self._unsent_tentative)
 
     def add(
-        self, spans: Sequence[Span], reasons: Mapping[int, str], *, held_elsewhere: bool = False
+        self,
+        spans: Sequence[Span],
+        reasons: Mapping[int, str],
+        classes: Sequence[ClassSpan] = (),
+        *,
+        held_elsewhere: bool = False,
     ) -> None:
         """Takes outcomes; what is news is sent.
 
         Args:
             spans: The outcomes.
             reasons: Why tiles failed, by tile number.
+            classes: The classes of failed tiles; none where there is no reason.
             held_elsewhere: Whether a driver holds them as well.
         """
+        why = None
         if reasons:
-            reasons = {number: clip_reason(text) for number, text in reasons.items()}
-        self._news.append((spans, reasons, held_elsewhere))
+            why = {number: clip_reason(text) for number, text in reasons.items()}, classes
+        self._news.append((spans, why, held_elsewhere))
         if len(spans) > 1 or len(self._news) >= MOST_NEWS:
             self._look()
 
@@ -138,23 +158,31 @@ class Held:
             return
         try:
             self._news = []  # what a signal handler reports meanwhile comes into this one
-            for spans, reasons, held_elsewhere in news:
+            for spans, why, held_elsewhere in news:
                 held = self._lent if held_elsewhere else self._kept
                 for first, outcomes in spans:
                     for span in held.join(first, outcomes):
                         self._unsent.join(*span)
                         self._unsent_kept |= not held_elsewhere
-                for number, text in reasons.items():
-                    if self._unsent[number]:
-                        self._reasons[number] = self._unsent_reasons[number] = text
-                if len(self._unsent_reasons) > 2 * MAX_REASONS:  # of these the ledger keeps no more
-                    self._unsent_reasons = lowest_reasons(self._unsent_reasons)
-                if len(self._reasons) > 2 * MAX_REASONS:
-                    self._reasons = lowest_reasons(self._reasons)
+                if why:
+                    self._look_why(*why)
         except BaseException:  # a signal may come between what is held and what is sent
             self._news = news + self._news
             self._all_is_unsent()
             raise
+
+    def _look_why(self, reasons: Mapping[int, str], classes: Sequence[ClassSpan]) -> None:
+        for number, text in reasons.items():
+            if self._unsent[number]:
+                self._reasons[number] = self._unsent_reasons[number] = text
+        if len(self._unsent_reasons) > 2 * MAX_REASONS:  # of these the ledger keeps no more
+            self._unsent_reasons = lowest_reasons(self._unsent_reasons)
+        if len(self._reasons) > 2 * MAX_REASONS:
+            self._reasons = lowest_reasons(self._reasons)
+        for first, outcomes, name in classes:
+            news = self._unsent.agreed(first, outcomes)
+            self._classes.join(first, news, name)
+            self._unsent_classes.join(first, news, name)
 
     def take(self, *, ends: bool = False) -> Batch:
         """Returns what is to be sent, which does not wait any more.
@@ -168,8 +196,10 @@ class Held:
             lowest_reasons(self._unsent_reasons),
             sole=ends and self._unsent_kept,
             tentative=list(self._unsent_tentative.values()),
+            classes=tuple(self._unsent_classes.spans()),
         )
         self._unsent, self._unsent_reasons = Outcomes(), {}
+        self._unsent_classes = Classes()
         self._unsent_tentative, self._unsent_kept = {}, False
         return batch
 
@@ -184,6 +214,7 @@ class Held:
             self._unsent.join(*span)
         self._unsent_kept = bool(self._kept)
         self._unsent_reasons = dict(self._reasons)
+        self._unsent_classes = self._classes.copy()
         self._unsent_tentative = {first: error for first, (error, _) in self._tentative.items()}
         self._received.clear()
 
@@ -206,10 +237,10 @@ class Held:
             durable = self._received.popleft()[1]
             for span in durable.spans:
                 self._kept.release(*span)
-            self._drop_reasons(durable.reasons)
+            self._drop_why(durable)
         if not self._kept:
             self._received.clear()
-        self._drop_reasons(batch.reasons)
+        self._drop_why(batch)
         self._forget_tentative()
         self.all_durable = ack.durable >= ack.received
         self.trouble = ack.trouble
@@ -228,10 +259,14 @@ class Held:
         """Forgets what is wrong with the table: it may have been mended."""
         self.trouble, self.refused_anew, self._failures_before = None, False, None
 
-    def _drop_reasons(self, numbers: Iterable[int]) -> None:
-        for number in numbers:
+    def _drop_why(self, batch: Batch) -> None:
+        """Forgets why tiles of a batch failed, as far as nothing of them is held any more."""
+        for number in batch.reasons:
             if not (self._kept[number] or self._lent[number]):
                 self._reasons.pop(number, None)
+        for first, outcomes, _ in batch.classes:
+            gone = self._kept.untold(first, self._lent.untold(first, outcomes))
+            self._classes.release(first, gone)
 
     def _forget_tentative(self) -> None:
         late = [
@@ -267,7 +302,7 @@ class Held:
         """Holds nothing any more: the run has ended by this, or what is held cannot be sent."""
         self.fault = fault
         self._news, self._kept, self._lent = [], Outcomes(), Outcomes()
-        self._reasons, self._tentative = {}, {}
+        self._reasons, self._classes, self._tentative = {}, Classes(), {}
         self._all_is_unsent()
 
     def due(self) -> float | None:

@@ -18,7 +18,7 @@ from ray.exceptions import RayError
 
 from ..actor import Spec, Tentative
 from ..errors import ActorUnavailable, FlushTimeout, RaytrackerError, ReporterFault, TableError
-from ..ledger import ERROR, Span
+from ..ledger import ERROR, ClassSpan, Span
 from ..ray_runtime import (
     check_connected,
     check_not_forked,
@@ -49,6 +49,7 @@ class Reporter:
         spec: Spec,
         spans: Sequence[Span],
         reasons: Mapping[int, str],
+        classes: Sequence[ClassSpan] = (),
         *,
         wait: bool = True,
         held_elsewhere: bool = False,
@@ -59,6 +60,7 @@ class Reporter:
             spec: The image and run.
             spans: Outcomes of neighbouring tiles.
             reasons: Why tiles failed, by tile number.
+            classes: The classes of failed tiles.
             wait: Whether it may wait for the actor.
             held_elsewhere: Whether a driver holds them as well, so that this process may let go of
                 them when the actor has them.
@@ -75,10 +77,10 @@ class Reporter:
             held = self._usable(spec)
             way = self._way(wait, is_error=not held_elsewhere and _has_error(spans))
             if way is Way.ASIDE and held.waits:  # the thread knows already when to send it
-                held.add(spans, reasons, held_elsewhere=held_elsewhere)
+                held.add(spans, reasons, classes, held_elsewhere=held_elsewhere)
                 return
             try:
-                held.add(spans, reasons, held_elsewhere=held_elsewhere)
+                held.add(spans, reasons, classes, held_elsewhere=held_elsewhere)
             finally:
                 self._taken(held, way)
             is_news = held.waits

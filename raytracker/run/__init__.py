@@ -12,7 +12,7 @@ from .beginning import (
 )
 from .keeping import keep, leave
 from .patience import in_time, patiently
-from .reports import report_of, span_of
+from .reports import classed, report_of, span_of
 from .run import Run
 from .taking import once_free
 from .view import View
@@ -31,6 +31,7 @@ __all__ = [
     "in_time",
     "patiently",
     "read_tracked",
+    "classed",
     "report_of",
     "span_of",
     "Run",

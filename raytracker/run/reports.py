@@ -6,13 +6,22 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from ..ledger import ERROR, SUCCESS, Layout, Span, clip_reason, reason_of
+from ..ledger import (
+    ERROR,
+    SUCCESS,
+    ClassSpan,
+    Layout,
+    Span,
+    class_of,
+    clip_reason,
+    reason_of,
+)
 
 
 def report_of(
     layout: Layout, region: Any, tile: Any, error: Any, reason: Any
-) -> tuple[list[Span], dict[int, str]]:
-    """Returns the outcomes that the arguments of `ImageTracker.report` tell, and the reasons.
+) -> tuple[list[Span], dict[int, str], list[ClassSpan]]:
+    """Returns what the arguments of `ImageTracker.report` tell: outcomes, reasons, classes.
 
     Raises:
         UnknownRegion: The image has no such region or tile.
@@ -25,7 +34,9 @@ def report_of(
     else:
         spans = span_of(layout, region, tile, outcome)
         firsts = [spans[0][0]]
-    return spans, dict.fromkeys(firsts, text) if failed and text else {}
+    if not (failed and text):
+        return spans, {}, []
+    return spans, dict.fromkeys(firsts, text), classed(spans, text)
 
 
 def span_of(layout: Layout, region: Any, tile: Any, outcome: bytes) -> list[Span]:
@@ -40,6 +51,12 @@ def span_of(layout: Layout, region: Any, tile: Any, outcome: bytes) -> list[Span
         return [(layout.tile_number(region, _number("tile", tile)), outcome)]
     numbers = layout.tiles(region)
     return [(numbers.start, outcome * len(numbers))]
+
+
+def classed(spans: Sequence[Span], reason: str) -> list[ClassSpan]:
+    """Returns the class of the errors in spans, which have one reason."""
+    name = class_of(reason)
+    return [(first, outcomes, name) for first, outcomes in spans]
 
 
 def _number(name: str, value: Any) -> int:

@@ -24,7 +24,7 @@ from ..errors import (
     TrackerSuperseded,
 )
 from ..job_table import JobItem, ledger_of
-from ..ledger import Layout, Ledger, Span
+from ..ledger import ClassSpan, Layout, Ledger, Span
 from ..logs import about
 from ..progress import Progress
 from ..ray_runtime import actor_state, cluster, holding_connection, in_a_line, is_connected
@@ -115,13 +115,16 @@ class Run:
         self,
         spans: Sequence[Span],
         reasons: Mapping[int, str],
+        classes: Sequence[ClassSpan] = (),
         *,
         wait: bool = True,
         held_elsewhere: bool = False,
     ) -> None:
         """Takes outcomes; see `Reporter.report`."""
         self.is_fresh = False
-        reporter().report(self.spec, spans, reasons, wait=wait, held_elsewhere=held_elsewhere)
+        reporter().report(
+            self.spec, spans, reasons, classes, wait=wait, held_elsewhere=held_elsewhere
+        )
 
     def report_tentative(self, error: Tentative) -> None:
         """Takes an error that counts unless Ray tries again; see `Reporter.report_tentative`."""
@@ -375,4 +378,6 @@ class Run:
     def ledger(self) -> Ledger:
         """Returns a copy of the ledger; see `View.ledger`."""
         view = self.look("view")
-        return ledger_of(self.read()) if view is None else Ledger.decode(view.encoded, view.reasons)
+        if view is None:
+            return ledger_of(self.read())
+        return Ledger.decode(view.encoded, view.reasons, view.classes)

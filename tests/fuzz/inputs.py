@@ -36,7 +36,8 @@ def ledger(chance: Chance) -> Ledger:
     """A ledger of a few regions, some of it settled."""
     made = Ledger(Layout.of([chance.randint(1, 9) for _ in range(chance.randint(1, 6))]))
     tiles = bytes(chance.choices(range(4), k=made.layout.tile_count))
-    made.merge([(0, tiles)], {n: "clouds" for n, seen in enumerate(tiles) if seen == 1})
+    classes = [(0, tiles, chance.choice(["clouds", "ValueError", "\x1b[2J"])) for _ in range(2)]
+    made.merge([(0, tiles)], {n: "clouds" for n, seen in enumerate(tiles) if seen == 1}, classes)
     return made
 
 
@@ -63,6 +64,7 @@ def item(chance: Chance) -> dict[str, Any]:
         "tracker_grid": json.dumps(notes),
         "tracker_errors": {"0": "clouds"},
         "tracker_ledger": to_text(made.encode()),
+        "tracker_classes": classes_text(chance, made),
         "tracker_keep_for": Decimal(604_800),
         "tracker_alive_until": Decimal(1_700_000_000),
         "tracker_writes": Decimal(7),
@@ -114,6 +116,15 @@ def chunk(chance: Chance) -> tuple[str, bytes]:
         f"[0, 0, {json.dumps(_plain(chance))}, []]\n" if array else gzip.decompress(data).decode()
     )
     return name, gzip.compress(_torn(chance, lines).encode("utf-8", "replace"))
+
+
+def classes_text(chance: Chance, made: Ledger) -> str:
+    """The text of the classes of a ledger, likewise."""
+    tiles = made.tile_outcomes()
+    if chance.random() < 0.5:
+        return to_text(made.classes().encode(tiles))
+    body = zlib.compress(chance.randbytes(chance.randint(0, 40)) * chance.choice([1, 1, 500_000]))
+    return to_text(zlib.crc32(body, zlib.crc32(tiles)).to_bytes(4, "little") + body)
 
 
 def ledger_text(chance: Chance) -> Any:

@@ -61,7 +61,7 @@ def test_the_largest_item_that_is_let_through_can_be_written(job_table: JobTable
     import random
 
     from raytracker.job_table import Flush, check_size
-    from raytracker.ledger import Layout, Ledger
+    from raytracker.ledger import MAX_CLASSES_BYTES, Layout, Ledger
     from raytracker.run import patiently
 
     tiles = 1_000_000
@@ -80,6 +80,7 @@ def test_the_largest_item_that_is_let_through_can_be_written(job_table: JobTable
     ledger._tiles[:] = bytes(rng.choices((0, 1, 2), k=tiles))
     errors = {tiles - 1 - n: "x" * 200 for n in range(100)}
     flush = Flush(10**6, 10**5, ledger.encode(), errors, "CANCELLED", 10**13, 10**5, 10**10)
+    flush = flush._replace(classes=b"x" * MAX_CLASSES_BYTES)
     assert patiently(lambda: job_table.flush("scene", "run", "me" * 16, 1, flush)) > 300
 
 

@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from ray import exceptions as rays
 
 from raytracker.actor import Spec
-from raytracker.errors import TaskFailed
+from raytracker.errors import TaskFailed, TaskTimeout
 from raytracker.job_table import JobTable
-from raytracker.ledger import ERROR, SUCCESS, Outcomes, reason_of
+from raytracker.ledger import ERROR, SUCCESS, Outcomes, class_of, reason_of
 from raytracker.mapping import attempt
-from raytracker.mapping.failure import cause_of, check_result, portable
+from raytracker.mapping.failure import cause_of, check_result, failed_by, portable
 
 SPEC = Spec("scene", "run", JobTable("jobs", region_name="us-east-1"))
 
@@ -25,12 +26,43 @@ def test_successes_are_passed_on_and_errors_kept() -> None:
             (3, SUCCESS + b"\0" + SUCCESS)
         ]
         assert this.has_told
-        spans, reasons = this.errors()
+        spans, reasons, _ = this.errors()
         assert [Outcomes(spans)[tile] for tile in (3, 4, 5, 9)] == [0, *ERROR, 0, *ERROR]
         assert reasons == {4: "clouds", 9: "haze"}
-        spans, reasons = this.told()
+        spans, reasons, _ = this.told()
         assert [Outcomes(spans)[tile] for tile in (3, 4, 9)] == [*SUCCESS, *ERROR, *ERROR]
         assert reasons == {4: "clouds", 9: "haze"}
+
+
+def test_the_classes_of_errors_go_back_as_well() -> None:
+    """Of all of them, not of the first hundred; a success has none to pass on."""
+    with attempt.running(SPEC) as this:
+        for tile in range(300):
+            this.add([(tile, ERROR)], {tile: "clouds"}, [(tile, ERROR, "clouds")])
+        assert this.errors()[2] == ((0, ERROR * 300, "clouds"),)
+        assert this.told()[2] == this.errors()[2]
+        assert this.successes()[2] == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (rays.OutOfMemoryError("the node ran low"), "out of memory"),
+        (rays.WorkerCrashedError(), "worker died"),
+        (rays.ActorDiedError(), "worker died"),
+        (rays.RayActorError(error_msg="The actor died because its node has died."), "node lost"),
+        (rays.NodeDiedError("gone"), "node lost"),
+        (rays.TaskCancelledError(), "cancelled"),
+        (TaskTimeout("longer than 1 s"), "TaskTimeout"),
+        (ValueError("no"), "ValueError"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "OutOfMemoryError"),
+    ],
+)
+def test_what_no_task_can_say_has_a_word_for_a_class(error: Exception, name: str) -> None:
+    """Ray's own errors, with their name behind it; anything else is of its type's class."""
+    reason = failed_by(error)
+    assert class_of(reason) == name
+    assert reason_of(error)[:20] in reason
 
 
 def test_a_success_takes_an_error_back() -> None:

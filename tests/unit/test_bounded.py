@@ -33,7 +33,7 @@ LONG = "x" * 10_000_000
 def test_a_reason_is_clipped_where_it_arises() -> None:
     """An exception's text may be an image."""
     assert len(reason_of(ValueError(LONG))) == MAX_REASON_BYTES
-    _, reasons = report_of(Layout.of(2), 0, None, True, LONG)
+    _, reasons, _ = report_of(Layout.of(2), 0, None, True, LONG)
     assert [len(text) for text in reasons.values()] == [MAX_REASON_BYTES]
 
 
@@ -53,7 +53,7 @@ def test_an_attempt_keeps_as_many_reasons_as_a_ledger() -> None:
     attempt = Attempt(cast(Spec, None))
     for number in reversed(range(10_000)):
         attempt.add([(number, ERROR)], {number: "clouds"})
-    _, reasons = attempt.told()
+    _, reasons, _ = attempt.told()
     assert sorted(reasons) == list(range(MAX_REASONS))
 
 

@@ -8,6 +8,7 @@ from raytracker.actor import Ack, Batch, Status
 from raytracker.actor.trouble import LONGEST_RETRY_SECONDS
 from raytracker.errors import TableError
 from raytracker.job_table import ledger_of
+from raytracker.ledger import ERROR, SUCCESS, Ledger
 from tests.support.world import World, progress, report
 
 
@@ -24,6 +25,29 @@ def test_a_settled_image_ends_in_one_flush() -> None:
     assert item.tracker_errors == {"9": "clouds"}
     assert ledger_of(item).failed() == {9: "clouds"}
     assert coordinator.finished
+
+
+def test_the_class_of_a_failed_tile_is_in_the_item() -> None:
+    """Told before the claim or after; a view has it, the next process, and a later run."""
+    world = World()
+    coordinator = world.open()
+    told = [(0, ERROR * 2 + SUCCESS, "KeyError")]
+    coordinator.report(Batch([(0, ERROR * 2 + SUCCESS)], {0: "KeyError: 5"}, classes=told))
+    world.serve(coordinator, until=1)
+    assert ledger_of(world.item).classes_of_failed() == ["KeyError"] * 2
+    again = world.open()
+    again.step()
+    again.report(Batch([(1, SUCCESS), (9, ERROR)], {}, classes=[(9, ERROR, "out of memory")]))
+    view = again.view()
+    assert view.encoded is not None
+    ledger = Ledger.decode(view.encoded, view.reasons, view.classes)
+    assert ledger.classes_of_failed() == ["KeyError", "out of memory"]
+    world.serve(again, until=1)
+    assert ledger_of(world.item) == ledger
+    world.table.resume(world.item, "next")
+    assert ledger_of(world.item) == ledger
+    world.table.resume(world.item, "redrive", redrive=True)
+    assert world.item.tracker_classes is None
 
 
 def test_a_report_before_the_claim_is_not_lost() -> None:

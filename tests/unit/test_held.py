@@ -9,7 +9,7 @@ import pytest
 from raytracker import JobTable
 from raytracker.actor import Ack, Batch, Spec, Tentative
 from raytracker.errors import JobCancelled, JobEnded, RaytrackerError
-from raytracker.ledger import ERROR, SUCCESS, Outcome, Outcomes, Span
+from raytracker.ledger import ERROR, SUCCESS, Classes, Outcome, Outcomes, Span
 from raytracker.reporter import Reporter
 from raytracker.reporter.held import (
     FIRST_POLL_SECONDS,
@@ -93,6 +93,36 @@ def test_what_a_driver_holds_is_let_go_at_the_receipt() -> None:
     assert list(held.outcomes.spans()) == [(1, SUCCESS)]
     held.send_all_again()
     assert list(held.take().spans) == [(1, SUCCESS)]
+
+
+def test_classes_go_with_the_errors_that_are_news() -> None:
+    """And again, until the errors are durable; a success has none."""
+    held = held_by()
+    told = [(0, ERROR * 4, "KeyError")]
+    held.add([(2, SUCCESS)], {})
+    held.add([(0, ERROR * 4)], {0: "KeyError"}, told)
+    batch = held.take()
+    classes = Classes()
+    for span in batch.classes:
+        classes.join(*span)
+    assert classes.of_failed(ERROR * 4) == ["KeyError", "KeyError", None, "KeyError"]
+    held.acknowledge(ack(received=1, durable=0), batch)
+    assert held.take().classes == ()
+    held.add([(0, ERROR * 4)], {0: "ValueError"}, [(0, ERROR * 4, "ValueError")])
+    assert held.take().classes == ()
+    held.acknowledge(ack(received=1, durable=0, owner="another"), Batch([], {}))
+    assert held.take().classes == batch.classes
+    held.acknowledge(ack(received=1, durable=1, owner="another"), batch)
+    assert not held.holds
+    held.send_all_again()
+    assert held.take().classes == ()
+    held.add([(9, ERROR)], {9: "KeyError"}, [(9, ERROR, "KeyError")], held_elsewhere=True)
+    held.miss(OSError())
+    batch = held.take()
+    assert batch.classes == ((9, ERROR, "KeyError"),)
+    held.acknowledge(ack(received=2, durable=1, owner="another"), batch)
+    held.send_all_again()
+    assert held.take().classes == ()
 
 
 def test_what_a_driver_holds_goes_again_until_the_receipt() -> None:

@@ -24,7 +24,7 @@ from raytracker.errors import LedgerError, RaytrackerError, TableError
 from raytracker.job_table import JobItem, JobTable, ledger_of
 from raytracker.job_table.ledger_text import to_text
 from raytracker.job_table.life import Starter
-from raytracker.ledger import Layout, Ledger
+from raytracker.ledger import ERROR, Layout, Ledger
 from raytracker.pipeline import Cut, plan_image
 from tests.support.command import BAHAMAS
 
@@ -73,6 +73,7 @@ DAMAGES = {
         zipped(b"\x01" + b"\xff\xff\xff\x7f" * 2),
         zipped(b"\xff" * 300_000),
     ],
+    "tracker_classes": [Decimal(5), {"0": "ValueError"}, [["x"]]],
     "start_time": ["noon", Decimal("1E60"), Decimal(-1), True],
     "end_time": ["noon", Decimal("1E60"), {"a"}],
     "tracker_pool": ["x/0", "x/0/abc", "x/abc", "x/-1/y", "/", Decimal(1), "x/" + "9" * 5000],
@@ -116,6 +117,15 @@ def test_no_ledger_is_unpacked_beyond_what_an_item_holds() -> None:
     assert time.process_time() - began < 0.1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - made < 20_000  # KiB
     assert made >= before
+
+
+@pytest.mark.parametrize("text", ["no base64", "YWJj", "", "\ud800", "AAAA" * 50_000])
+def test_damaged_classes_are_not_known(text: str) -> None:
+    """The ledger is: no work depends on classes."""
+    ledger = Ledger(Layout.of([3]))
+    ledger.merge([(0, ERROR * 3)], {})
+    item = {**GOOD, "tracker_ledger": to_text(ledger.encode()), "tracker_classes": text}
+    assert ledger_of(JobItem.from_ddb(item)) == ledger
 
 
 def test_nested_values_are_not_gone_into() -> None:

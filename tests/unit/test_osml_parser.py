@@ -17,7 +17,7 @@ from raytracker.ddb import ConditionFailed
 from raytracker.errors import ImageExists, InvalidLayout, TrackerSuperseded
 from raytracker.job_table import Flush, JobItem, JobTable, OwnerMoved, ledger_of
 from raytracker.job_table.ledger_text import to_text
-from raytracker.ledger import Layout, Ledger
+from raytracker.ledger import MAX_CLASSES_BYTES, Layout, Ledger
 
 LAYOUT = Layout.of([2, 1, 1])
 KEY = {"image_id": "scene"}
@@ -171,11 +171,12 @@ def test_a_ledger_that_would_not_fit_as_text_is_not_resumed(older: JobTable, red
 
 def test_an_item_that_could_be_started_can_be_resumed(table: JobTable) -> None:
     """What the run has written since is not counted twice."""
-    layout = Layout.of(1_162_668)  # the most that fits beside this id
+    layout = Layout.of(1_113_448)  # the most that fits beside this id
     table.start(JobItem("scene"), run="first" * 8, layout=layout)
     table.claim("scene", "first" * 8, "me" * 16)
     errors = dict.fromkeys(range(100), "x" * 200)
     what = Flush(10**6, 10**5, Ledger(layout).encode(), errors, "STOPPED", 10**13, 10**5, 10**10)
+    what = what._replace(classes=b"x" * MAX_CLASSES_BYTES)
     table.flush("scene", "first" * 8, "me" * 16, 1, what)
     table.resume(table.get_image_request("scene"), "second" * 8)
 

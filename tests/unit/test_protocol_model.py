@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from raytracker.actor import Ack, Coordinator, Spec
 from raytracker.errors import RaytrackerError
 from raytracker.job_table import JobItem, ledger_of
-from raytracker.ledger import Layout, Outcome
+from raytracker.ledger import ERROR, Layout, Outcome
 from raytracker.reporter.held import Held
 from tests.support.simulated_table import SimulatedClock, SimulatedTable
 
@@ -40,6 +40,7 @@ class Protocol(RuleBasedStateMachine):
         self.table.start(self.job, run=self._new_run(), layout=self.layout)
         # The oracle: the rank of the best outcome reported.
         self.known = bytearray(self.layout.tile_count)
+        self.classes: list[set[str]] = [set() for _ in self.known]  # told of each tile
         self.seen = bytes(self.layout.tile_count)  # the item at the last look
         self.late: set[tuple[int, int]] = set()  # tiles and ranks that were answered to be late
         self.told_to_end = self.ended = False
@@ -65,7 +66,11 @@ class Protocol(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1), seed=st.integers(0, 99), outcome=st.sampled_from([1, 2, 3]))
     def report(self, which: int, seed: int, outcome: int) -> None:
         number = seed % self.layout.tile_count
-        self.reporters[-1 - which].add([(number, bytes([outcome]))], {number: "because"})
+        name = f"E{seed % 5}"
+        span = number, bytes([outcome])
+        self.reporters[-1 - which].add([span], {number: "because"}, [(*span, name)])
+        if outcome == Outcome.ERROR:
+            self.classes[number].add(name)
         self.known[number] = max(self.known[number], RANK[outcome])
 
     @rule(which=st.integers(0, 1), seed=st.integers(0, 99), fates=st.lists(FATES, max_size=2))
@@ -189,6 +194,9 @@ class Protocol(RuleBasedStateMachine):
 
     def _begin_again(self, tiles: bytes) -> None:
         self.known, self.seen = bytearray(tiles), tiles
+        for number, rank in enumerate(tiles):
+            if rank != RANK[Outcome.ERROR]:
+                self.classes[number].clear()
         self.late.clear()
         self.ended = self._has_ended()
         self.told_to_end = False
@@ -211,6 +219,9 @@ class Protocol(RuleBasedStateMachine):
         assert item["region_success"] == ledger.region_success
         assert item["region_error"] == ledger.region_error
         assert self.ended <= ledger.settled
+        failed = [n for n, outcome in enumerate(ledger.tile_outcomes()) if outcome == ERROR[0]]
+        for number, name in zip(failed, ledger.classes_of_failed(), strict=True):
+            assert name in self.classes[number], f"tile {number} failed as {name}"
 
     def teardown(self) -> None:
         """The network heals; every process does what is left to do; the item is right."""

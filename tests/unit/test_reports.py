@@ -99,14 +99,14 @@ def test_an_exception_is_a_reason_not_an_error() -> None:
 )
 def test_a_reason_is_a_text_or_an_exception(reason: Any, text: str) -> None:
     """Which is told by its type and its first line; a plain text comes out."""
-    _, reasons = report_of(LAYOUT, [0, 1], None, True, reason)
+    _, reasons, _ = report_of(LAYOUT, [0, 1], None, True, reason)
     assert reasons == {0: text, 2: text}
     assert all(type(each) is str for each in reasons.values())
 
 
 def test_no_reason_is_none() -> None:
     """An empty one neither; and a success has none."""
-    assert report_of(LAYOUT, 0, None, True, None)[1] == {}
+    assert report_of(LAYOUT, 0, None, True, None)[1:] == ({}, [])
     assert report_of(LAYOUT, 0, None, True, "")[1] == {}
     assert report_of(LAYOUT, 0, None, False, "clouds")[1] == {}
 
@@ -123,3 +123,12 @@ def test_half_a_surrogate_is_no_harm() -> None:
     """Such as `os.fsdecode` makes of a file's name: it cannot be encoded, and is replaced."""
     assert clip_reason("caf\udce9: " + "x" * 300).startswith("caf?: xxx")
     assert reason_of(OSError("caf\udce9")) == "OSError: caf\udce9"
+
+
+def test_a_reason_is_the_class_of_all_tiles_that_were_told_to_fail() -> None:
+    """The text is of the first only; of regions, tiles, and arrays."""
+    error = KeyError("x")
+    assert report_of(LAYOUT, 1, None, True, error)[2] == [(2, ERROR * 3, "KeyError")]
+    assert report_of(LAYOUT, 1, 2, True, error)[2] == [(4, ERROR, "KeyError")]
+    [(first, outcomes, name)] = report_of(LAYOUT, np.array([0, 1]), None, True, "too cloudy")[2]
+    assert (first, outcomes, name) == (0, ERROR * 5, "reported")

@@ -6,6 +6,7 @@ import pytest
 
 from raytracker.actor import Batch, Coordinator, Tentative
 from raytracker.errors import UnknownRegion
+from raytracker.job_table import ledger_of
 from raytracker.ledger import ERROR, RETURNED, SUCCESS
 from tests.support.world import World, ask, progress, report
 
@@ -56,6 +57,7 @@ def test_one_that_was_final_counts(world: World, coordinator: Coordinator) -> No
     world.serve(coordinator, until=1)
     assert (world.item.region_error, coordinator.idle) == (1, True)
     assert world.item.tracker_errors == {"2": "a1 failed at attempt 0"}
+    assert ledger_of(world.item).classes_of_failed() == ["reported"] * 2
 
 
 def test_one_that_was_repeated_is_forgotten(world: World, coordinator: Coordinator) -> None:
