@@ -74,8 +74,7 @@ class Coordinator:
         clock: Clock = time,
         rng: random.Random | None = None,
     ) -> None:
-        self.image_id = image_id
-        self.run = run
+        self.image_id, self.run = image_id, run
         # One for each run, not for each process: a flush of an older run that the network held back
         # must not pass for one of the run that this process serves now.
         self.owner = uuid.uuid4().hex
