@@ -10,6 +10,7 @@ import boto3
 import pytest
 import yaml
 from moto import mock_aws
+from ray._private.authentication import authentication_token_setup
 from ray.autoscaler._private import util
 from ray.autoscaler._private.commands import _bootstrap_config
 
@@ -73,6 +74,16 @@ def test_its_ray_is_the_one_that_the_tests_run_on(cluster: dict[str, Any]):
     pinned = re.search(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert pinned is not None
     assert cluster["docker"]["image"].startswith(f"rayproject/ray:{pinned[1]}-")
+
+
+def test_nobody_without_the_token_runs_code(cluster: dict[str, Any]):
+    """Each node asks for it, and has it; it is where Ray looks for it, here and there."""
+    assert "-e RAY_AUTH_MODE=token" in cluster["docker"]["run_options"]
+    assert cluster["file_mounts"]["/home/ray/.ray/auth_token"] == "~/.ray/auth_token"
+    assert (
+        Path("~/.ray/auth_token").expanduser()
+        == authentication_token_setup._get_default_token_path()
+    )
 
 
 def test_its_image_is_named_once_and_can_be_pinned(tmp_path: Path):
