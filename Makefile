@@ -13,7 +13,7 @@ OSML_VERSION := 2.3.0
 OSML := .cache/osml-$(OSML_VERSION)
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help venv venv-localmode dynamodb-local osml demo test test-unit test-integration test-localmode test-chaos chaos mutants screenshots bench lint format constraints audit clean
+.PHONY: help venv venv-localmode dynamodb-local osml demo test test-unit test-integration test-localmode test-chaos chaos mutants screenshots bench lint format constraints audit signals clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -79,6 +79,9 @@ mutants: venv dynamodb-local ## break what the guarantee rests on: make mutants 
 
 screenshots: venv ## take the pictures of the page in docs/ anew; needs Chromium
 	@$(VENV)/bin/python tools/screenshots.py
+
+signals: venv dynamodb-local ## interrupt `raytracker run` at twenty moments
+	@RAYTRACKER_SIGNALS=20 $(VENV)/bin/python -m pytest -q tests/integration/test_signals.py
 
 fuzz: venv ## read whatever chance makes of items, messages and objects: make fuzz SECONDS=600
 	@$(VENV)/bin/python -m tests.fuzz --seconds $(SECONDS)

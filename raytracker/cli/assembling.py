@@ -208,11 +208,12 @@ def collect(
         image_id = job_of(image_id, name).image_id
         from ..pipeline import collect as assemble
         from .display import Display
+        from .interrupt import Signals
         from .run import ray_at
 
         with Display() as display:
             display.doing("starting Ray")
-            with ray_at(os.environ.get("RAY_ADDRESS")):
+            with Signals() as signals, ray_at(os.environ.get("RAY_ADDRESS"), signals):
                 files = assemble(
                     image_id,
                     table=name,

@@ -1,4 +1,4 @@
-"""Interruptible that Ctrl-C does not break off in the middle."""
+"""What SIGINT (Ctrl-C) and SIGTERM do to the command, whatever it is at."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from types import FrameType, TracebackType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+_NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):
@@ -23,6 +24,53 @@ class Interrupted(Exception):
         self.number = number
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, where Ctrl-C would be a KeyboardInterrupt."""
+
+
+class Signals:
+    """What both signals do inside the block: they break off what is done, or wait.
+
+    Ray has SIGTERM end the process without a word, from when it is connected: after that, one of
+    the methods is to be called again.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[int, Any] = {}
+        self._came: int | None = None
+
+    def __enter__(self) -> Signals:
+        self._before = {number: signal.getsignal(number) for number in _NUMBERS}
+        self.breaking_off()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def breaking_off(self) -> None:
+        """Has them raise KeyboardInterrupt, SIGTERM its subclass; also one that came before."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _terminate)
+        if (came := self._came) is not None:
+            self._came = None
+            signal.raise_signal(came)
+
+    def waiting(self) -> None:
+        """Has the first do nothing yet; the second ends the process at once."""
+        for number in _NUMBERS:
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._came is not None:
+            os._exit(128 + number)
+        self._came = number
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
 class Interruptible(Generic[T]):
     """A call in a thread of its own, while the main thread waits for it or for a signal.
 
@@ -31,10 +79,12 @@ class Interruptible(Generic[T]):
 
     Args:
         call: The work.
+        then: What is called at the block's end, in place of putting the handlers back.
     """
 
-    def __init__(self, call: Callable[[], T]) -> None:
+    def __init__(self, call: Callable[[], T], then: Callable[[], None] | None = None) -> None:
         self._call = call
+        self._then = then
         self._future: Future[T] = Future()
         # Unlike an Event or a Condition, it may be put to in a signal handler.
         self._news: queue.SimpleQueue[int | None] = queue.SimpleQueue()
@@ -42,7 +92,7 @@ class Interruptible(Generic[T]):
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Interruptible[T]:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _NUMBERS:
             self._handlers[number] = signal.signal(number, self._on_signal)
         threading.Thread(target=self._run, daemon=True, name="raytracker-work").start()
         return self
@@ -53,6 +103,9 @@ class Interruptible(Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._then is not None:
+            self._then()
+            return
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 

@@ -35,7 +35,7 @@ from ..tracker import ImageTracker
 from .display import Display
 from .embedded import embedded_table
 from .function import load_function
-from .interrupt import Interrupted, Interruptible
+from .interrupt import Interrupted, Interruptible, Signals, Terminated
 from .show import EXIT_STATUS, in_short, one_line, print_json, print_summary, so_far
 from .tables import resume_line
 
@@ -75,7 +75,7 @@ def run_image(
     """
     files: dict[str, str] = {}
     # What a module prints when it is imported must not get between the job and its reader.
-    with redirect_stdout(sys.stderr), ExitStack() as stack:
+    with redirect_stdout(sys.stderr), Signals() as signals, ExitStack() as stack:
         call = load_function(function)
         workers_of(call, work)  # which refuses what is none
         display = stack.enter_context(Display())
@@ -96,7 +96,7 @@ def run_image(
         before = _once_free(table, image_id, if_exists, take_over, display)
         display.say(_in_words(planned))
         display.doing("starting Ray")
-        stack.enter_context(ray_at(None if embedded else os.environ.get("RAY_ADDRESS")))
+        stack.enter_context(ray_at(None if embedded else os.environ.get("RAY_ADDRESS"), signals))
         display.doing("processing")
         process = partial(
             process_image,
@@ -113,10 +113,11 @@ def run_image(
             **assembly,
         )
         resume = None if embedded else resume_line(image_id, function, table_name, **allowed)
-        job, code = _Run(process, display, table, image_id, before, resume).supervise()
+        run = _Run(process, display, table, image_id, before, resume)
+        job, code = run.supervise(signals)
         if job is not None and planned.store is not None:
             display.doing("drawing the picture")
-            files = _files(job, planned.grid, planned.store, display)
+            files = _files(job, planned.grid, planned.store, display, signals)
         display.end()
         if job is not None and not display.live:
             display.say(in_short(job))
@@ -168,12 +169,16 @@ def _once_free(
 
 
 @contextmanager
-def ray_at(address: str | None) -> Iterator[None]:
-    """A connection to a Ray cluster; without an address, to one of its own."""
+def ray_at(address: str | None, signals: Signals) -> Iterator[None]:
+    """A connection to a Ray cluster; without an address, to one of its own.
+
+    A Ray that is broken off while it starts leaves processes behind, so signals wait until then.
+    """
     # Else Ray warns of what it will do about this variable some day.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
+    signals.waiting()
     try:
         _knock(address or "local")
         ray.init(
@@ -182,10 +187,14 @@ def ray_at(address: str | None) -> Iterator[None]:
             log_to_driver=False,  # it would print to stdout what the function prints
             logging_level=logging.ERROR,
         )
+    except SystemExit as err:  # by Ray's own handler of SIGTERM
+        ray.shutdown()
+        raise Terminated from err
     except Exception as err:
         what = f"no Ray at {address} (RAY_ADDRESS)" if address else "Ray did not start"
         raise RayNotInitialized(f"{what}: {one_line(err)}") from err
     try:
+        signals.breaking_off()
         yield
     finally:
         ray.shutdown()
@@ -222,9 +231,9 @@ class _Run:
     before: str | None
     resume: str | None
 
-    def supervise(self) -> tuple[JobItem | None, int]:
+    def supervise(self, signals: Signals) -> tuple[JobItem | None, int]:
         """Processes the image to its end or to a signal; returns the job and the exit status."""
-        with Interruptible(self.call) as work:
+        with Interruptible(self.call, then=signals.waiting) as work:
             try:
                 job: JobItem | None = work.result()
             except JobCancelled:  # from elsewhere
@@ -285,7 +294,9 @@ class _Run:
         return False
 
 
-def _files(job: JobItem, grid: Grid, store: ResultStore, display: Display) -> dict[str, str]:
+def _files(
+    job: JobItem, grid: Grid, store: ResultStore, display: Display, signals: Signals
+) -> dict[str, str]:
     """Draws the picture; returns what lies where in the output."""
     files = {name: f"{store.url}/{file}" for name, file in files_of(job).items()}
     if files:
@@ -293,6 +304,7 @@ def _files(job: JobItem, grid: Grid, store: ResultStore, display: Display) -> di
     try:
         from .map import features_of, picture_of
 
+        signals.breaking_off()
         store.write(MAP, picture_of(job, grid, features_of(store) if "results" in files else ()))
     except KeyboardInterrupt:
         display.say("no picture: interrupted")
@@ -300,4 +312,6 @@ def _files(job: JobItem, grid: Grid, store: ResultStore, display: Display) -> di
     except Exception as err:  # whatever it is, the job has ended as its status says
         display.say(f"no picture: {type(err).__name__}: {one_line(err)}")
         return files
+    finally:
+        signals.waiting()
     return {**files, "picture": f"{store.url}/{MAP}"}

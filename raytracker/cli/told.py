@@ -167,5 +167,7 @@ def told() -> Iterator[None]:
         typer.echo(f"raytracker: {err}; {cure}", err=True)
         raise typer.Exit(1) from err
     except KeyboardInterrupt as err:
+        from .interrupt import Terminated
+
         typer.echo("raytracker: interrupted; nothing was started", err=True)
-        raise typer.Exit(130) from err
+        raise typer.Exit(143 if isinstance(err, Terminated) else 130) from err

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from raytracker.cli.interrupt import Interrupted, Interruptible
+from raytracker.cli.interrupt import Interrupted, Interruptible, Signals, Terminated
 from tests.support.command import environment
 
 TWICE = """
@@ -76,3 +76,33 @@ def test_the_second_signal_ends_the_process_at_once():
     assert child.wait(10) == 130
     assert time.monotonic() - began < 5
     child.communicate()
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+def test_a_signal_breaks_off_or_waits(number: signal.Signals, error: type[BaseException]):
+    """What came while it was to wait is raised afterwards, once."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with Signals() as signals:
+        with pytest.raises(error):
+            signal.raise_signal(number)
+        signals.waiting()
+        signal.raise_signal(number)
+        with pytest.raises(error):
+            signals.breaking_off()
+        signals.breaking_off()
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_the_second_signal_does_not_wait():
+    """Who asks twice has the process end at once."""
+    code = (
+        "import signal\nfrom raytracker.cli.interrupt import Signals\n"
+        "with Signals() as signals:\n    signals.waiting()\n"
+        "    signal.raise_signal(signal.SIGTERM)\n    print('goes on', flush=True)\n"
+        "    signal.raise_signal(signal.SIGTERM)\n    print('not any more', flush=True)\n"
+    )
+    line = [sys.executable, "-c", code]
+    ended = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (143, "goes on\n")
