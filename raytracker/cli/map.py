@@ -18,7 +18,7 @@ from .options import Refused
 from .picture import draw_map
 from .show import in_short
 
-MAX_OUTLINED_BYTES = 64_000_000  # of results.geojson
+MAX_OUTLINED_BYTES = 10_000_000  # of results.geojson; drawing takes 20 times as much memory
 
 
 def map_image(job: JobItem, output: str | None, **allowed: Any) -> str:

@@ -1,6 +1,8 @@
 """`raytracker map`: the picture from the item and the image alone."""
 
 import io
+import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,14 @@ from typer.testing import CliRunner
 from raytracker import job_table
 from raytracker.cli import map as cli_map
 from raytracker.cli.command import app
+from raytracker.cli.found import drawn_of
 from raytracker.cli.options import Refused
 from raytracker.cli.tables import job_of
 from raytracker.errors import InvalidImage, OutputError
 from raytracker.imagery import Grid, describe, plan
 from raytracker.job_table import JobItem, ledger_of
 from raytracker.ledger import Outcome
+from raytracker.pipeline import ResultStore
 from raytracker.run.beginning import How, begin
 from tests.support.images import make_image
 from tests.support.simulated_table import SimulatedTable
@@ -111,3 +115,30 @@ def test_what_cannot_be_drawn(tmp_path: Path, table: SimulatedTable) -> None:
     path.unlink()
     with pytest.raises(InvalidImage, match="scene.tif"):
         cli_map.map_image(job_of("scene", "T"), None)
+
+
+def test_what_is_outlined_takes_bounded_memory(tmp_path: Path) -> None:
+    """As many Features as are outlined at all; one more, and none is."""
+    (tmp_path / "out").mkdir()
+    path, feature = tmp_path / "out" / "results.geojson", json.dumps(feature_of_corners())
+    count = (cli_map.MAX_OUTLINED_BYTES - 50) // (len(feature) + 1)
+    text = f'{{"type": "FeatureCollection", "features": [{",".join([feature] * count)}]}}'
+    path.write_text(text)
+    store = ResultStore(str(tmp_path / "out"), "image")
+    tracemalloc.start()
+    try:
+        found = cli_map.features_of(store)
+        drawn = drawn_of(plan(describe(scene(tmp_path))), found)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert drawn.features == len(found) == count > 20_000
+    assert most < 300e6
+    path.write_text(text + " " * cli_map.MAX_OUTLINED_BYTES)
+    assert cli_map.features_of(store) == []
+
+
+def feature_of_corners() -> dict[str, Any]:
+    ring = [[-74.9991234 + x, 36.1411234 + y] for x, y in ((0, 0), (0, 1e-4), (1e-4, 0), (0, 0))]
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    return {"type": "Feature", "geometry": geometry, "properties": {"kind": "ship", "score": 0.5}}
