@@ -117,11 +117,11 @@ def check_allowed(url: str, allowed: Allowed) -> Sequence[str]:
             f"{url} is neither a file nor in S3, but in {place}: allow that (allow_url=True) where "
             "you trust who named it, or copy it"
         )
-    files, of_hdf5 = files_in(name), tuple(set(OF_HDF5) & set(allowed.drivers))
+    files = files_in(name)
+    # A driver would open a text as whatever it is.
+    no_text = allowed._replace(drivers=tuple(set(OF_HDF5) & set(allowed.drivers)))
     for path in files:
-        _check_files(
-            path, allowed._replace(drivers=of_hdf5), drivers
-        )  # a driver would open it as whatever it is
+        _check_files(path, no_text, drivers)
     if not files or _VSI.search(name):  # nothing of it can be looked into
         drivers = without_hdf5(allowed)
     if name.lower().startswith("vrt://"):

@@ -68,11 +68,9 @@ def _elsewhere(path: str) -> str | None:
         dataset = file[name]
         if not isinstance(dataset, h5py.Dataset):
             return None
-        others = (
-            [source.file_name for source in dataset.virtual_sources()] if dataset.is_virtual else []
-        )
-        if set(others) - {"."}:
-            return f"{name!r:.99} is made of other files, {min(set(others) - {'.'})!r:.200}"
+        sources = dataset.virtual_sources() if dataset.is_virtual else []
+        for other in {source.file_name for source in sources} - {"."}:
+            return f"{name!r:.99} is made of other files, {other!r:.200}"
         if dataset.external:
             return f"{name!r:.99} has its pixels in another file, {dataset.external[0][0]!r:.200}"
         return None
