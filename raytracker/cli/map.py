@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OutputError
-from ..imagery import Grid, describe
+from ..imagery import Cut, Grid, describe
 from ..job_table import JobItem, cut_of, ledger_of
 from ..ledger import Outcome
-from ..pipeline import RESULTS, Cut, ResultStore
 from .options import Refused
 from .picture import draw_map
 from .show import in_short
+
+if TYPE_CHECKING:
+    from ..pipeline import ResultStore
 
 MAX_OUTLINED_BYTES = 10_000_000  # of results.geojson; drawing takes 20 times as much memory
 
@@ -69,6 +71,8 @@ def picture_of(job: JobItem, grid: Grid, features: Iterable[Mapping[str, Any]] =
 
 def features_of(store: ResultStore) -> list[dict[str, Any]]:
     """Returns the features to outline: none where there are none, too many, or they are far."""
+    from ..pipeline import RESULTS  # with it comes Ray, which a picture alone does without
+
     path = Path(store.url, RESULTS)
     if (
         store.url.startswith("s3://")

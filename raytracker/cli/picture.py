@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import shapely
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -20,10 +19,11 @@ from matplotlib.path import Path as Outline
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from rasterio.features import shapes
 
 from ..imagery.info import ImageInfo
 from ..ledger import Outcome
-from .backdrop import MAX_SIDE, NO_DATA, read_small
+from .backdrop import MAX_SIDE, NO_DATA, Shown, read_small
 from .found import FEATURE_COLOUR, Found, drawn_of
 from .scale import bar_of, degrees_along, ground_of
 
@@ -100,8 +100,7 @@ def draw_map(
     for part, axes in zip(parts, sheet.panels, strict=True):
         axes.set_facecolor("#dddddd")
         if backdrop is not None:
-            extent = (0, info.width, info.height, 0)
-            axes.imshow(backdrop.pixels, extent=extent, interpolation="nearest", aspect="equal")
+            axes.add_artist(Shown(backdrop.pixels, info))
         axes.set_aspect("equal")
         _draw_areas(axes, areas)
         _draw_regions(axes, grid, part)
@@ -241,38 +240,10 @@ def _frame(axes: Axes, info: ImageInfo, part: Part, *, is_only: bool) -> None:
     axes.set_ylabel("row (pixels)", fontsize=8)
 
 
-def _show_ground(figure: Figure, axes: Axes, info: ImageInfo) -> None:
-    """Draws a scale bar and an arrow to the north, below the image."""
-    ground = ground_of(info)
-    if ground is None:
-        return
-    figure.draw_without_rendering()
-    box = axes.get_window_extent()
-    pixel = abs(axes.get_xlim()[1] - axes.get_xlim()[0]) / box.width * figure.dpi  # per inch
-    length, name = bar_of(ground.metres, 1.6 * pixel)
-    inches = length / pixel
-    width, height = figure.get_figwidth(), figure.get_figheight()
-    strip = figure.add_axes((1 - 2.75 / width, 0.02 / height, 2.65 / width, 0.5 / height))
-    strip.set_in_layout(False)
-    strip.set_axis_off()
-    strip.set_xlim(0, 2.65)
-    strip.set_ylim(0, 0.5)
-    strip.plot([2.0 - inches, 2.0], [0.14, 0.14], color=INK, linewidth=2.5, solid_capstyle="butt")
-    strip.text(2.0 - inches / 2, 0.22, name, ha="center", fontsize=9, color=INK)
-    right, up = ground.north
-    strip.annotate(
-        "",
-        (2.4 + 0.16 * right, 0.25 + 0.16 * up),
-        (2.4 - 0.16 * right, 0.25 - 0.16 * up),
-        arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.2},
-    )
-    strip.text(2.4 + 0.16, 0.25, "N", fontsize=9, color=INK, va="center", ha="left")
-
-
 # --- what lies over the image ---
 
 
-def _areas(grid: Grid, outcomes: NDArray[np.uint8]) -> dict[Outcome | None, Any]:
+def _areas(grid: Grid, outcomes: NDArray[np.uint8]) -> dict[Outcome | None, Outline]:
     """Returns the area of tiles of each outcome that is no success; None: of no tile.
 
     Tiles are drawn as their cores, which don't overlap. Of very many, neighbours are one cell,
@@ -288,40 +259,29 @@ def _areas(grid: Grid, outcomes: NDArray[np.uint8]) -> dict[Outcome | None, Any]
     cells = np.maximum.reduceat(np.maximum.reduceat(cells, tops, axis=0), lefts, axis=1)
     y = np.array([*(grid.down.core(int(row))[0] for row in tops), grid.info.height])
     x = np.array([*(grid.across.core(int(column))[0] for column in lefts), grid.info.width])
-    names: list[Outcome | None] = [None, *_RANKS]
-    areas = {}
-    for name, rank in zip(names, (0, *range(2, 2 + len(_RANKS))), strict=True):
-        row, column = np.nonzero(cells == rank)
-        if len(row):
-            boxes = shapely.box(x[column], y[row], x[column + 1], y[row + 1])
-            areas[name] = shapely.union_all(boxes)
-    return areas
+    names = {0: None, **dict(enumerate(_RANKS, 2))}
+    rings: dict[Outcome | None, list[Outline]] = {}
+    for area, rank in shapes(cells, mask=cells != 1, connectivity=4):
+        for corners in (np.array(ring, int) for ring in area["coordinates"]):
+            ring = np.column_stack((x[corners[:, 0]], y[corners[:, 1]]))
+            rings.setdefault(names[int(rank)], []).append(Outline(ring, closed=True))
+    return {name: Outline.make_compound_path(*closed) for name, closed in rings.items()}
 
 
-def _draw_areas(axes: Axes, areas: Mapping[Outcome | None, Any]) -> None:
-    for outcome, area in areas.items():
-        path = _path(area)
+def _draw_areas(axes: Axes, areas: Mapping[Outcome | None, Outline]) -> None:
+    for outcome, path in areas.items():
         if outcome is None:
             _, colour, cover = OUTSIDE
-            axes.add_patch(PathPatch(path, facecolor=colour, alpha=cover, linewidth=0, zorder=1))
+            axes.add_artist(PathPatch(path, facecolor=colour, alpha=cover, linewidth=0, zorder=1))
             continue
         _, colour, cover, hatch = LOOKS[outcome]
-        axes.add_patch(PathPatch(path, facecolor=colour, alpha=cover, linewidth=0, zorder=1))
+        axes.add_artist(PathPatch(path, facecolor=colour, alpha=cover, linewidth=0, zorder=1))
         lines = PathPatch(path, facecolor="none", edgecolor=colour, hatch=hatch, zorder=2)
         lines.set_linewidth(0)
-        axes.add_patch(lines)
+        axes.add_artist(lines)
         for ink, width in (("white", 2.6), (colour, 1.2)):
             border = PathPatch(path, facecolor="none", edgecolor=ink, linewidth=width, zorder=2)
-            axes.add_patch(border)
-
-
-def _path(area: Any) -> Outline:
-    rings = shapely.get_rings(shapely.get_parts(area))
-    return Outline.make_compound_path(*(Outline(ring, closed=True) for ring in map(_points, rings)))
-
-
-def _points(ring: Any) -> NDArray[np.float64]:
-    return np.asarray(shapely.get_coordinates(ring), float)
+            axes.add_artist(border)
 
 
 def _draw_regions(axes: Axes, grid: Grid, part: Part) -> None:

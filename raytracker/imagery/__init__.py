@@ -4,6 +4,7 @@ Extra `raytracker[imagery]`: GDAL reads the pixels, through rasterio.
 """
 
 from .axis import Edges
+from .cut import Cut
 from .grid import Grid, Size, plan
 from .image import describe, read
 from .info import ImageInfo, plain_environment
@@ -12,6 +13,7 @@ from .reading import check_unchanged, kept_open
 from .tile import Halo, OsmlBounds, Placed, Tile, from_osml, on_ground, to_osml
 
 __all__ = [
+    "Cut",
     "Edges",
     "Grid",
     "Halo",

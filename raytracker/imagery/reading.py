@@ -69,6 +69,8 @@ def mask_of(
         window: The part, in pixels; None: all of it.
         shape: Of what is returned; None: that of the part.
     """
+    if shape is not None and all(MaskFlags.all_valid in band for band in source.mask_flag_enums):
+        return np.ones(shape, np.bool_)
     small = {"window": window, "out_shape": shape}
     if ColorInterp.alpha in source.colorinterp:
         alpha = source.colorinterp.index(ColorInterp.alpha) + 1

@@ -1,9 +1,10 @@
 """One image from the file to the ended job item, and where the results go."""
 
+from ..imagery import Cut
 from .assembly.asked import Assembly
 from .collecting import collect
 from .delivery import files_of
-from .plan import Cut, Plan, plan_image
+from .plan import Plan, plan_image
 from .process import process_image
 from .store import JOB, MAP, RESULTS, ResultStore
 from .work import Work

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import OutputError
-from ..imagery import describe
+from ..imagery import Cut, describe
 from ..job_table import JobItem, JobTable
 from ..ray_runtime import check_connected
 from ..run import job_table, patiently
@@ -17,7 +17,6 @@ from .assembly.assemble import assemble
 from .assembly.source import Source
 from .delivery import files_of, store_of
 from .noted import noted_in
-from .plan import Cut
 from .store import ResultStore
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 from ..errors import InvalidFunction
 from ..events import Subscriber
 from ..image_request import ImageRequest
-from ..imagery import Edges, Size, order
+from ..imagery import Cut, Edges, Size, order
 from ..job_table import KEEP_SECONDS, JobItem, JobTable
 from ..mapping import Results, TimeLimit
 from ..progress import Progress
@@ -24,7 +24,7 @@ from ..tracker import ImageTracker
 from .assembly.asked import Assembly, Blend, Format, Merge
 from .assembly.source import Source
 from .delivery import END_SECONDS, clear, deliver, tell
-from .plan import Cut, plan_image
+from .plan import plan_image
 from .work import Work
 from .worker import Worker
 from .workers import Workers, workers_of

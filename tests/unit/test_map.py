@@ -142,3 +142,17 @@ def feature_of_corners() -> dict[str, Any]:
     ring = [[-74.9991234 + x, 36.1411234 + y] for x, y in ((0, 0), (0, 1e-4), (1e-4, 0), (0, 0))]
     geometry = {"type": "Polygon", "coordinates": [ring]}
     return {"type": "Feature", "geometry": geometry, "properties": {"kind": "ship", "score": 0.5}}
+
+
+def test_a_large_picture_takes_some_of_its_pixels_memory(tmp_path: Path) -> None:
+    """As bytes, a few times over; as floats, which matplotlib makes of it, it were 270 MB."""
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 1500, 1500), np.uint8)
+    grid = plan(describe(make_image(tmp_path / "large.tif", pixels, **WHERE)), 5, 0, 100)
+    drawn = np.random.default_rng(0).choice([0, 1, 2], 90_000, p=[0.3, 0.01, 0.69])
+    outcomes = drawn.astype(np.uint8).tobytes()
+    tracemalloc.start()
+    png = cli_map.draw_map(grid, outcomes, title=["large"])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert Image.open(io.BytesIO(png)).width > 1500
+    assert peak < 150_000_000
