@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -17,6 +17,7 @@ from .told import told
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
     from ..job_table import JobItem, JobTable
 
@@ -24,6 +25,7 @@ RATE_SECONDS = 60.0  # over which a rate is taken
 LISTED_SECONDS = 5.0  # between readings of a whole table, at least
 LINE_SECONDS = 30.0  # between lines of an image, where there is no terminal
 BAR_WIDTH = 24
+GAP = 2
 WATCH_EPILOG = """\
 [bold]Examples:[/bold]
 
@@ -188,7 +190,7 @@ def _until_the_end(look: Callable[[], list[JobItem]], every: float, as_json: boo
         else:
             with Live(console=console, auto_refresh=False) as live:
                 for each in looks():
-                    live.update(_table(each), refresh=True)
+                    live.update(_table(each, console.width), refresh=True)
     except KeyboardInterrupt:
         typer.echo("not watched any more; the images go on", err=True)
         raise typer.Exit(130) from None
@@ -233,30 +235,48 @@ def _line(seen: Seen) -> str:
     return f"{one_line(seen.job.image_id)}: {', '.join(filter(None, parts))}"
 
 
-def _table(seen: Iterable[Seen]) -> RenderableType:
-    from rich.progress_bar import ProgressBar
+def _table(seen: Sequence[Seen], width: int) -> RenderableType:
+    """Returns a line for each image, or two, where its name would not find room."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     from .show import one_line
 
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(overflow="fold", ratio=1)
-    for _ in range(5):
-        table.add_column(no_wrap=True)
-    for each in seen:
-        style = "yellow" if each.silent else _STYLES.get(each.job.status, "")
-        bar = ProgressBar(total=each.total or 1, completed=each.done, width=BAR_WIDTH)
-        table.add_row(
-            Text(one_line(each.job.image_id)),
-            bar,
-            Text(_status(each), style),
-            Text(_counts(each), "red" if each.failed else ""),
-            Text(_pace(each)),
-            Text(_news(each), "dim"),
-        )
-    table.expand = True
-    return table
+    names = [Text(one_line(each.job.image_id), overflow="fold") for each in seen]
+    cells = [_cells(each) for each in seen]
+    room = width - sum(max(map(len, column)) + GAP for column in zip(*cells, strict=True))
+    if max(map(len, names)) + GAP + BAR_WIDTH + GAP <= room:
+        table = Table.grid(padding=(0, GAP, 0, 0))
+        for name, each, row in zip(names, seen, cells, strict=True):
+            table.add_row(name, _bar(each, BAR_WIDTH), *row)
+        return table
+    lines: list[RenderableType] = []
+    for name, each, row in zip(names, seen, cells, strict=True):
+        bar = max(4, min(BAR_WIDTH, width - sum(len(cell) + GAP for cell in row) - GAP))
+        below = Table.grid(padding=(0, GAP, 0, 0))
+        below.add_row(_bar(each, bar), *row)
+        lines += [name, below]
+    return Group(*lines)
+
+
+def _cells(seen: Seen) -> list[Text]:
+    from rich.text import Text
+
+    style = "yellow" if seen.silent else _STYLES.get(seen.job.status, "")
+    return [
+        Text(_status(seen), style),
+        Text(_counts(seen), "red" if seen.failed else ""),
+        Text(_pace(seen) or _news(seen), "" if seen.left else "dim"),
+    ]
+
+
+def _bar(seen: Seen, width: int) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+
+    style = "yellow" if seen.silent else _STYLES.get(seen.job.status, "cyan")
+    done, total = seen.done, seen.total or 1
+    return ProgressBar(total, done, width, complete_style=style, finished_style=style)
 
 
 _STYLES = {"SUCCESS": "green", "PARTIAL": "yellow", "FAILED": "red", "CANCELLED": "yellow"}

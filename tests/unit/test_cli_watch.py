@@ -118,10 +118,14 @@ def test_bars_fit_a_terminal(table: JobTable, width: int) -> None:
     watched = Watched()
     jobs = [table.read("a" * 30), table.read("evil\x1b[2J")]
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    console.print(watching._table([watched.see(job) for job in jobs if job is not None]))
+    seen = [watched.see(job) for job in jobs if job is not None]
+    console.print(watching._table(seen, width))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b[2J" not in shown
     assert "1/4 regions" in shown
+    assert "a" * 30 in shown
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+    assert len(shown.splitlines()) == (2 if width == 200 else 4)
     assert all(len(line) <= width for line in shown.splitlines())
 
 
