@@ -77,7 +77,8 @@ chaos: venv dynamodb-local ## break everything around it, from seeds: make chaos
 mutants: venv dynamodb-local ## break what the guarantee rests on: make mutants MUTANTS="fork receipt"
 	@$(VENV)/bin/python tools/mutants $(MUTANTS)
 
-screenshots: venv ## take the pictures of the page in docs/ anew; needs Chromium
+screenshots: venv ## take the pictures of page and terminal in docs/ anew; needs Chromium
+	@$(VENV)/bin/python tools/terminal.py
 	@$(VENV)/bin/python tools/screenshots.py
 
 signals: venv dynamodb-local ## interrupt `raytracker run` at twenty moments

@@ -25,6 +25,7 @@ RATE_SECONDS = 60.0  # over which a rate is taken
 LISTED_SECONDS = 5.0  # between readings of a whole table, at least
 LINE_SECONDS = 30.0  # between lines of an image, where there is no terminal
 BAR_WIDTH = 24
+LEAST_BAR = 8  # on a line with its name
 GAP = 2
 WATCH_EPILOG = """\
 [bold]Examples:[/bold]
@@ -243,17 +244,21 @@ def _table(seen: Sequence[Seen], width: int) -> RenderableType:
 
     from .show import one_line
 
+    if not seen:
+        return Text()
     names = [Text(one_line(each.job.image_id), overflow="fold") for each in seen]
     cells = [_cells(each) for each in seen]
-    room = width - sum(max(map(len, column)) + GAP for column in zip(*cells, strict=True))
-    if max(map(len, names)) + GAP + BAR_WIDTH + GAP <= room:
+    taken = sum(max(map(len, column)) + GAP for column in zip(*cells, strict=True))
+    room = width - taken - max(map(len, names)) - 2 * GAP
+    if room >= LEAST_BAR:
         table = Table.grid(padding=(0, GAP, 0, 0))
         for name, each, row in zip(names, seen, cells, strict=True):
-            table.add_row(name, _bar(each, BAR_WIDTH), *row)
+            table.add_row(name, _bar(each, min(BAR_WIDTH, room)), *row)
         return table
     lines: list[RenderableType] = []
+    room = min(width - GAP - sum(len(cell) + GAP for cell in row) for row in cells)
     for name, each, row in zip(names, seen, cells, strict=True):
-        bar = max(4, min(BAR_WIDTH, width - sum(len(cell) + GAP for cell in row) - GAP))
+        bar = max(1, min(BAR_WIDTH, room))
         below = Table.grid(padding=(0, GAP, 0, 0))
         below.add_row(_bar(each, bar), *row)
         lines += [name, below]

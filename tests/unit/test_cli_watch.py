@@ -119,6 +119,7 @@ def test_bars_fit_a_terminal(table: JobTable, width: int) -> None:
     jobs = [table.read("a" * 30), table.read("evil\x1b[2J")]
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     seen = [watched.see(job) for job in jobs if job is not None]
+    console.print(watching._table([], width), end="")  # none goes on
     console.print(watching._table(seen, width))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b[2J" not in shown
