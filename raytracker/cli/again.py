@@ -29,7 +29,7 @@ REDRIVE_EPILOG = f"""\
 
 raytracker redrive detect.py:ships scene-1.tif scene-2.tif --table ImageJobs
 
-raytracker redrive detect.py:ships --status PARTIAL --since 2d --reason "OutOfMemoryError" --yes
+raytracker redrive detect.py:ships --status PARTIAL --since 2d --class OutOfMemoryError --yes
 
 Pending and failed tiles of these images run, one image after the other, as `raytracker run \
 --redrive` does it. Without IMAGE_ID and --status: of those that are PARTIAL or FAILED. {_HOW}"""
@@ -75,6 +75,10 @@ def _command(is_redrive: bool) -> Callable[..., None]:
                 metavar="PREFIX", help="With a failed tile whose reason begins like this."
             ),
         ] = None,
+        class_name: Annotated[
+            str | None,
+            typer.Option("--class", metavar="NAME", help="With a failed tile of this class."),
+        ] = None,
         yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
         force: Annotated[
             bool, typer.Option("--force", help="Also with another function than they began with.")
@@ -107,7 +111,7 @@ def _command(is_redrive: bool) -> Callable[..., None]:
             )
             allowed = {"allow_url": allow_url, "allow_driver": tuple(allow_driver or ())}
             how = {"batch_size": batch_size, "work": work, "take_over": force, "allowed": allowed}
-            chosen = _Chosen(wanted, reason, is_redrive)
+            chosen = _Chosen(wanted, reason, class_name, is_redrive)
             jobs = _jobs(chosen, image_ids or [], name, yes)
             code = _run(jobs, function, name, {**how, "redrive": is_redrive})
         raise typer.Exit(code)
@@ -127,12 +131,14 @@ class _Chosen(NamedTuple):
     Attributes:
         wanted: What their items say.
         reason: How the reason of one of their failed tiles begins; None: in any way.
+        class_name: The class of one of these; None: any.
         is_redrive: Whether they are those with failed tiles; else those with pending ones, with
             which nobody goes on.
     """
 
     wanted: Wanted
     reason: str | None
+    class_name: str | None
     is_redrive: bool
 
     def fits(self, job: JobItem, now: float) -> bool:
@@ -171,23 +177,28 @@ def _found(table: JobTable, chosen: _Chosen) -> list[JobItem]:
     from ..job_table import jobs_in
     from ..views import newest
 
-    now, reason = time.time(), chosen.reason
+    now = time.time()
     fitting = (job for job in jobs_in(table) if chosen.fits(job, now))
     jobs = (table.read(job.image_id) for job in newest(fitting, None))
-    return [job for job in jobs if job is not None and (reason is None or _has(job, reason))]
+    return [job for job in jobs if job is not None and _has(job, chosen.reason, chosen.class_name)]
 
 
-def _has(job: JobItem, prefix: str) -> bool:
+def _has(job: JobItem, prefix: str | None, class_name: str | None) -> bool:
     from ..errors import LedgerError
     from ..job_table import ledger_of
+    from ..views import classes_in
     from .show import one_line
 
+    if prefix is None and class_name is None:
+        return True
     try:
-        reasons = ledger_of(job).reasons().values()
+        ledger = ledger_of(job)
     except LedgerError as err:  # the others are not to wait for it
         typer.echo(f"left out: {one_line(err)}", err=True)
         return False
-    return any(reason.startswith(prefix) for reason in reasons)
+    if class_name is not None and all(each.name != class_name for each in classes_in(ledger)):
+        return False
+    return prefix is None or any(text.startswith(prefix) for text in ledger.reasons().values())
 
 
 def _run(

@@ -17,6 +17,7 @@ from .told import told
 if TYPE_CHECKING:
     from ..job_table import JobItem
     from ..ledger import Ledger
+    from ..views import Group
 
 ERRORS_EPILOG = """\
 [bold]Examples:[/bold]
@@ -27,13 +28,14 @@ raytracker errors scene.tif --csv > failed.csv
 
 raytracker errors scene.tif --geojson > failed.geojson
 
-An item knows all tiles that failed, and keeps the reasons of the 100 lowest."""
+An item knows all tiles that failed and their classes, and keeps the texts of the 100 lowest."""
 
 
 def errors(
     image_id: ImageId,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print a line of region, tile, number, reason for each.")
+        bool,
+        typer.Option("--csv", help="Print a line of region, tile, number, reason, class for each."),
     ] = False,
     as_geojson: Annotated[
         bool,
@@ -77,7 +79,7 @@ def _ledger(job: JobItem) -> Ledger:
 
 
 def _print(job: JobItem, ledger: Ledger) -> None:
-    from ..views import groups_of, ranges_text
+    from ..views import classes_in, ranges_of, ranges_text, times
     from .show import one_line
 
     layout = ledger.layout
@@ -85,25 +87,41 @@ def _print(job: JobItem, ledger: Ledger) -> None:
         f"{one_line(job.image_id)}: {job.status}, {ledger.tile_error:,} of "
         f"{layout.tile_count:,} tiles failed"
     )
-    groups = groups_of(ledger)
-    for group in groups:
-        what = "reason not kept" if group.reason is None else one_line(group.reason)
-        alike = ", and alike" if group.alike else ""
-        print(f"{len(group.tiles):>9,} \N{MULTIPLICATION SIGN} {what}{alike}")
-        print(f"{'':>11} tiles {ranges_text(group.ranges)}")
-    if unknown := [group for group in groups if group.reason is None]:
-        print(
-            f"The groups lack {len(unknown[0].tiles):,} tiles: the item keeps the reasons of the "
-            "lowest tiles that ever failed, of 100 at most.",
-            file=sys.stderr,
-        )
+    for name, tiles, groups in classes_in(ledger):
+        [first, *others] = groups
+        if name is None:
+            print(f"{times(len(tiles)):>11} class not known")
+        elif others or first.reason is None:
+            print(f"{times(len(tiles)):>11} {one_line(name)}")
+        else:  # the reason begins with the class
+            print(f"{times(len(tiles)):>11} {_text(first)}")
+        print(f"{'':>11} tiles {ranges_text(ranges_of(tiles))}")
+        for group in groups if others else ():
+            print(f"{'':>11} {times(len(group.tiles))} {_text(group, without=f'{name}: ')}")
+            print(f"{'':>15} tiles {ranges_text(ranges_of(group.tiles))}")
+        if name is None:
+            print(
+                f"Of {len(tiles):,} {'' if len(tiles) == ledger.tile_error else 'more '}failed "
+                "tiles the class is not known: nobody told why, an older raytracker wrote the "
+                "item, or there is no more room in it.",
+                file=sys.stderr,
+            )
+
+
+def _text(group: Group, without: str = "") -> str:
+    """Returns a group's reason, without a beginning that has been said."""
+    from .show import one_line
+
+    if group.reason is None:
+        return "text not kept"
+    return one_line(group.reason.removeprefix(without)) + (", and alike" if group.alike else "")
 
 
 def _print_csv(ledger: Ledger) -> None:
     from ..views import failed_rows
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("region", "tile", "number", "reason"))
+    writer.writerow(("region", "tile", "number", "reason", "class"))
     writer.writerows(failed_rows(ledger))
 
 
@@ -115,10 +133,11 @@ def _geojson(job: JobItem, ledger: Ledger) -> Iterable[str]:
 
     grid = grid_of(job)
     yield '{"type": "FeatureCollection", "features": ['
-    for count, (region, number, in_image, reason) in enumerate(failed_rows(ledger)):
-        tile = grid.tile(region, number)
+    for count, failed in enumerate(failed_rows(ledger)):
+        tile = grid.tile(failed.region, failed.tile)
         width, height = tile.window.width, tile.window.height
-        known = {"region": region, "tile": number, "number": in_image, "reason": reason}
+        known = failed._asdict()
+        known["class"] = known.pop("class_name")
         try:
             outline = tile.feature([(0, 0), (width, 0), (width, height), (0, height)], known)
         except InvalidImage:  # it has a corner beside the earth

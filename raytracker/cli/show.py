@@ -14,7 +14,15 @@ from rich.text import Text
 from ..job_table import JobItem, last_news, ledger_of, runs_of
 from ..ledger import Ledger
 from ..progress import duration
-from ..views import MAX_SHOWN, details_of, errors_of, seconds_left, trouble_of
+from ..views import (
+    MAX_SHOWN,
+    classes_in,
+    classes_text,
+    details_of,
+    errors_of,
+    seconds_left,
+    trouble_of,
+)
 
 EXIT_STATUS = {"SUCCESS": 0, "PARTIAL": 3, "FAILED": 4, "CANCELLED": 5, "STOPPED": 5}
 MAX_LINE = 600  # characters
@@ -32,6 +40,9 @@ def print_json(
     told = details_of(job, ledger)
     if ledger is not None:
         told["errors"] = errors_of(ledger)
+        told["classes"] = [
+            {"class": name, "tile_error": len(tiles)} for name, tiles, _ in classes_in(ledger)
+        ]
     if trouble:
         told["trouble"] = trouble
     if busy is not None:
@@ -158,6 +169,8 @@ def _ledger_rows(job: JobItem, ledger: Ledger) -> Iterator[tuple[str, str]]:
     left = seconds_left(job, ledger)
     if left is not None:
         yield "time left", f"about {duration(left)}, at the average rate since the start"
+    if ledger.tile_error:
+        yield "failed", one_line(classes_text(classes_in(ledger)))
     failed = errors_of(ledger)
     for number, (region, reason) in enumerate(failed.items()):
         if number == MAX_SHOWN:

@@ -10,7 +10,17 @@ from ..ddb import translate
 from ..errors import LedgerError
 from ..job_table import Consumed, JobItem, JobTable, Starter, jobs_in, ledger_of
 from ..ledger import Ledger
-from ..views import Group, Wanted, details_of, groups_of, is_silent, newest, ranges_text, row_of
+from ..views import (
+    OfClass,
+    Wanted,
+    classes_in,
+    details_of,
+    is_silent,
+    newest,
+    ranges_of,
+    ranges_text,
+    row_of,
+)
 from .tile_map import TileMap
 
 MAX_SAMPLES = 720
@@ -148,7 +158,8 @@ class Image(Sight):
 
     def _look_into(self, job: JobItem) -> str | None:
         """Decodes the ledger if it is another one; returns what is wrong with it."""
-        known = (job.tracker_ledger, job.tracker_errors, job.tracker_grid, job.roi_wkt)
+        reasons = (job.tracker_errors, job.tracker_classes)
+        known = (job.tracker_ledger, *reasons, job.tracker_grid, job.roi_wkt)
         if known == self._known:
             return None
         self._known, self._groups = (), []
@@ -160,7 +171,7 @@ class Image(Sight):
                 return str(err)
             self.map = TileMap.of(job, ledger.layout)
             self.raster = self.map.raster(ledger.tile_outcomes())
-            self.ledger, self._groups = ledger, list(map(_group, groups_of(ledger)))
+            self.ledger, self._groups = ledger, list(map(_group, classes_in(ledger)))
         self.map_version += 1
         self._known = known
         return None
@@ -198,12 +209,15 @@ class Image(Sight):
         }
 
 
-def _group(group: Group) -> dict[str, Any]:
-    first = group._replace(tiles=group.tiles[:MAX_RANGED])
+def _group(known: OfClass) -> dict[str, Any]:
+    """Returns the failed tiles of a class, and the reason that most of them have."""
+    [first, *others] = known.groups
     return {
-        "reason": group.reason,
-        "alike": group.alike,
-        "tile_error": len(group.tiles),
-        "tiles": ranges_text(first.ranges),
-        "first": group.tiles[0],
+        "class": known.name,
+        "reason": known.name if first.reason is None else first.reason,
+        "alike": first.alike,
+        "others": bool(others),
+        "tile_error": len(known.tiles),
+        "tiles": ranges_text(ranges_of(known.tiles[:MAX_RANGED])),
+        "first": known.tiles[0],
     }

@@ -9,7 +9,7 @@ import time
 
 from raytracker.job_table import JobItem, JobTable, Starter
 from raytracker.job_table.ledger_text import to_text
-from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger
+from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger, class_of
 
 REGIONS, TILES = 40, 100  # tiles of each region
 OOM = "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"
@@ -32,7 +32,8 @@ def _item(image_id: str, number: int, now: float) -> JobItem:
     done = REGIONS if number > 30 else number  # those of the night have ended
     ledger, failed = Ledger(Layout([(REGIONS, TILES)])), FAILING.get(image_id, 0)
     outcomes = ERROR * failed + SUCCESS * (done * TILES - failed)
-    ledger.merge([(0, outcomes)], dict.fromkeys(range(failed), OOM))
+    classes = [(0, outcomes, class_of(OOM))]
+    ledger.merge([(0, outcomes)], dict.fromkeys(range(failed), OOM), classes)
     started = now - (3 * 3600 if number > 30 else 3600 + 60 * number)
     news = now - (2700 if image_id == STUCK else 2700 + number if number > 30 else number)
     ended = number > 30 or image_id == CANCELLED
@@ -51,6 +52,7 @@ def _item(image_id: str, number: int, now: float) -> JobItem:
         tracker_state="CANCELLED" if image_id == CANCELLED else None,
         tracker_ledger=to_text(ledger.encode()),
         tracker_errors={str(tile): text for tile, text in ledger.reasons().items()},
+        tracker_classes=to_text(ledger.classes().encode(ledger.tile_outcomes())) or None,
         tracker_started_by=Starter(
             "head-1", 4711 + number, user, "07000000", int(started * 1000), "cluster"
         ).to_text(),

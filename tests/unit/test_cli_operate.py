@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from typer.testing import CliRunner
 
+from raytracker.cli.command import app
 from raytracker.cli.listed import ago
 from raytracker.imagery import describe, plan
 from raytracker.job_table import JobItem, JobTable, jobs_in
 from raytracker.job_table.ledger_text import to_text
-from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger
-from raytracker.views import Group, groups_of, ranges_text
+from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger, classes_of
+from raytracker.views import Group, OfClass, classes_in, ranges_text
 from tests.support import forty
 from tests.support.images import make_image
 from tests.support.on_call import ELSEWHERE, NOW, OOM, invoke, put, stored
@@ -165,15 +167,20 @@ def test_ago(seconds: float, text: str) -> None:
 # --- errors ---
 
 
-def failed(table: JobTable, reasons: dict[int, str], tiles: int = 400, **more: Any) -> Ledger:
-    """Writes an item of regions of 10 tiles, of which those with a reason failed."""
-    ledger = Ledger(Layout([(tiles // 10, 10)]))
-    ledger.merge([(tile, ERROR) for tile in reasons], reasons)
+def failed(table: JobTable, reasons: dict[int, str], *, old: bool = False, **more: Any) -> Ledger:
+    """Writes an item of regions of 10 tiles, of which those with a reason failed.
+
+    An old one is of before items had classes.
+    """
+    ledger = Ledger(Layout([(40, 10)]))
+    known_as = () if old else classes_of(reasons)
+    ledger.merge([(tile, ERROR) for tile in reasons], reasons, known_as)
     put(
         table,
         "scene-1",
         tracker_ledger=to_text(ledger.encode()),
         tracker_errors={str(tile): text for tile, text in ledger.reasons().items()},
+        tracker_classes=to_text(ledger.classes().encode(ledger.tile_outcomes())) or None,
         **more,
     )
     return ledger
@@ -194,34 +201,93 @@ def test_errors_are_grouped_by_reason(table: JobTable) -> None:
     ]
 
 
-def test_groups_say_where_they_are_not_complete(table: JobTable) -> None:
-    """The item keeps the lowest 100 reasons; the tiles it knows."""
-    failed(table, dict.fromkeys(range(150), OOM))
+def test_errors_are_grouped_by_class_and_under_it_by_reason(table: JobTable) -> None:
+    """All that failed are counted by class; the item keeps the lowest 100 texts."""
+    reasons = dict.fromkeys(range(50, 200), OOM) | dict.fromkeys((1, 2), "KeyError: 'band'")
+    failed(table, reasons | {3: "KeyError: 'b\x1b[2J'"} | {300: "too cloudy"})
     done = invoke("errors", "scene-1")
-    assert f"      100 {X} {OOM}" in done.stdout
-    assert f"       50 {X} reason not kept\n            tiles 100-149" in done.stdout
-    assert "The groups lack 50 tiles" in done.stderr
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "scene-1: IN_PROGRESS, 154 of 400 tiles failed",
+        f"      150 {X} OutOfMemoryError",
+        "            tiles 50-199",
+        f"            97 {X} CUDA out of memory",
+        "                tiles 50-146",
+        f"            53 {X} text not kept",
+        "                tiles 147-199",
+        f"        3 {X} KeyError",
+        "            tiles 1-3",
+        f"            2 {X} 'band'",
+        "                tiles 1-2",
+        f"            1 {X} 'b\ufffd[2J'",
+        "                tiles 3",
+        f"        1 {X} reported",
+        "            tiles 300",
+    ]
+    known = json.loads(invoke("errors", "scene-1", "--json").stdout)
+    assert (known["complete"], known["tile_error"]) == (False, 154)
+    assert [(each["class"], each["tile_error"]) for each in known["classes"]] == [
+        ("OutOfMemoryError", 150),
+        ("KeyError", 3),
+        ("reported", 1),
+    ]
+    assert known["groups"][1] == {
+        "class": "OutOfMemoryError", "reason": None, "alike": False, "tile_error": 53,
+        "tiles": [[147, 199]],
+    }  # fmt: skip
+    [row] = [line for line in invoke("status", "scene-1").stdout.splitlines() if "failed" in line]
+    assert row.split(None, 1)[1] == f"150 {X} OutOfMemoryError, 3 {X} KeyError, 1 {X} reported"
+    told = json.loads(invoke("status", "scene-1", "--json").stdout)
+    assert told["classes"][0] == {"class": "OutOfMemoryError", "tile_error": 150}
+
+
+def test_an_item_without_classes_has_those_of_its_reasons(table: JobTable) -> None:
+    """An older version wrote it; what is not known is told."""
+    failed(table, dict.fromkeys(range(150), OOM), old=True)
+    done = invoke("errors", "scene-1")
+    assert f"      100 {X} {OOM}\n            tiles 0-99" in done.stdout
+    assert f"       50 {X} class not known\n            tiles 100-149" in done.stdout
+    assert done.stderr.startswith("Of 50 more failed tiles the class is not known: ")
     known = json.loads(invoke("errors", "scene-1", "--json").stdout)
     assert known["complete"] is False
     assert known["tile_error"] == 150
-    assert [(g["reason"], g["tile_error"], g["tiles"]) for g in known["groups"]] == [
-        (OOM, 100, [[0, 99]]),
-        (None, 50, [[100, 149]]),
+    assert [(g["reason"], g["class"], g["tiles"]) for g in known["groups"]] == [
+        (OOM, "OutOfMemoryError", [[0, 99]]),
+        (None, None, [[100, 149]]),
     ]
+    ledger = Ledger(Layout([(40, 10)]))
+    ledger.merge([(0, ERROR * 3)], {})
+    put(table, "scene-1", tracker_ledger=to_text(ledger.encode()))
+    assert "Of 3 failed tiles the class" in invoke("errors", "scene-1").stderr
 
 
 def test_a_tile_that_succeeded_later_is_no_error(table: JobTable) -> None:
     """Though its reason is kept."""
     ledger = failed(table, {5: OOM, 6: OOM})
     ledger.merge([(5, SUCCESS)], {})
-    assert groups_of(ledger) == [Group(OOM, [6], False)]
+    assert classes_in(ledger) == [OfClass("OutOfMemoryError", [6], [Group(OOM, [6], False)])]
+
+
+def test_images_of_a_class_of_failures_are_selected(table: JobTable) -> None:
+    """By the whole name, also beyond the texts that are kept; nothing is done without a yes."""
+    ended = {"region_count": 1, "region_error": 1, "end_time": 1_700_000_000_000}
+    told = dict.fromkeys(range(150), OOM) | {200: "KeyError: 'band'"}
+    failed(table, told, tracker_run="run", region_success=0, **ended)
+    for name, count in (("KeyError", 1), ("OutOfMemoryError", 1), ("OutOfMemory", 0)):
+        asked = ["redrive", "detect.py:ships", "--table", table.table_name, "--class", name]
+        done = CliRunner().invoke(app, asked, input="n\n")
+        assert done.output.count("scene-1:") == count, done.output
+        assert ("nothing was done" in done.output) == bool(count)
 
 
 def test_errors_as_csv(table: JobTable) -> None:
-    """Region, tile in it, number in the image, reason."""
+    """Region, tile in it, number in the image, reason, class."""
     failed(table, {12: 'a, "b"\nc'})
     rows = list(csv.reader(io.StringIO(invoke("errors", "scene-1", "--csv").stdout)))
-    assert rows == [["region", "tile", "number", "reason"], ["1", "2", "12", 'a, "b"\nc']]
+    assert rows == [
+        ["region", "tile", "number", "reason", "class"],
+        ["1", "2", "12", 'a, "b"\nc', "reported"],
+    ]
 
 
 def test_errors_as_geojson(table: JobTable, tmp_path: Path) -> None:
@@ -239,7 +305,9 @@ def test_errors_as_geojson(table: JobTable, tmp_path: Path) -> None:
         tracker_errors={"3": OOM},
     )
     [feature] = json.loads(invoke("errors", "scene-1", "--geojson").stdout)["features"]
-    assert feature["properties"] == {"region": 0, "tile": 3, "number": 3, "reason": OOM}
+    assert feature["properties"] == {
+        "region": 0, "tile": 3, "number": 3, "reason": OOM, "class": "OutOfMemoryError",
+    }  # fmt: skip
     west, north = grid.tile(0, 3).lonlat(0, 0)
     east, south = grid.tile(0, 3).lonlat(40, 50)
     [ring] = feature["geometry"]["coordinates"]

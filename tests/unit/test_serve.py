@@ -177,6 +177,7 @@ def test_an_image_says_what_its_item_and_its_ledger_say(
         "5",
         5,
     )
+    assert (group["class"], group["others"]) == (OOM.partition(":")[0], False)
     assert told["map"] == {"rows": 3, "columns": 4, "step": [10, 10], "block": [2, 2]}
     assert told["started_by"]["host"] == "node-7"
 

@@ -102,11 +102,12 @@ function showReasons(told, failed) {
     const [times, why, tiles] = item.firstChild.children;
     item.first = group.first;
     say(times, `${number(group.tile_error)} ×`);
-    say(why, group.reason == null ? "reason not kept" : group.reason + (group.alike ? " (and alike)" : ""));
+    const more = group.others ? " (and others of this class)" : group.alike ? " (and alike)" : "";
+    say(why, group.reason == null ? "class not known" : group.reason + more);
     say(tiles, `tiles ${group.tiles}`);
   });
   say(byId("reasons-note"), !failed ? "No tile has failed." : groups.some((group) => group.reason == null)
-    ? "The item keeps the reasons of the lowest tiles that ever failed, of 100 at most." : "");
+    ? "Nobody told why the others failed, or the item has no more room for it." : "");
 }
 
 function showHistory(runs) {
