@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from raytracker import JobItem
-from raytracker.actor import Coordinator
+from raytracker.actor import Batch, Coordinator
 from raytracker.errors import InvalidLayout
-from raytracker.job_table import BEGINNING, Topics
+from raytracker.job_table import BEGINNING, Topics, ledger_of
 from raytracker.job_table.outbox import Entry, Outbox, outbox_bytes
 from raytracker.job_table.size import check_size
-from raytracker.ledger import Layout
+from raytracker.ledger import ERROR, SUCCESS, Layout
+from raytracker.status_monitor import Message
 from tests.support.world import World, report
 
 IMAGE = "arn:aws:sns:us-east-1:123456789012:images"
@@ -123,15 +128,20 @@ def test_an_id_is_of_one_message_only() -> None:
     """Also where a region succeeds after all, and where the image is started anew."""
     world = Subscribed([2, 2])
     coordinator = world.open()
-    report(coordinator, 1, 2, 3, error={0: "clouds"})
-    world.serve(coordinator, until=0)
+    report(coordinator, 1, error={0: "clouds"})
+    world.serve(coordinator, until=2)
     ids = [each for _, each in send(coordinator)]
+    report(coordinator, 0)
+    world.serve(coordinator, until=2)
+    report(coordinator, 2, 3)
+    world.serve(coordinator, until=2)
+    ids += [each for _, each in send(coordinator)]
     world.table.items["scene"] |= {"tracker_outbox": BEGINNING}
     world.table.items["scene"]["start_time"] += 1
     coordinator = world.open()
     coordinator.step()
     again = [each for _, each in send(coordinator)]
-    assert len(set(ids + again)) == len(ids) + len(again) == 7
+    assert len(set(ids + again)) == len(ids) + len(again) == 8
 
 
 @pytest.mark.parametrize(
@@ -170,6 +180,19 @@ def test_what_somebody_else_wrote_does_no_harm() -> None:
 # --- the parts ---
 
 
+def test_a_region_that_is_told_again_goes_once_and_behind() -> None:
+    """Also when the message before is sent in that moment."""
+    outbox = Outbox()
+    first, other, again = Entry("1", 10), Entry("2", 10), Entry("1", 20)
+    outbox.flushing(first, other)
+    outbox.flushed()
+    assert outbox.flushing(again) == "2@10 1@20"
+    assert outbox.unsent() == [other]
+    outbox.sent(first)
+    outbox.flushed()
+    assert outbox.unsent() == [other, again]
+
+
 def test_topics_are_what_osml_s_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGE_STATUS_TOPIC", IMAGE)
     assert Topics.of(None, None) == (IMAGE, None)
@@ -198,3 +221,67 @@ def test_the_item_has_room_for_the_outbox() -> None:
     with pytest.raises(InvalidLayout, match="20000 regions"):
         check_size(attributes, Layout.of(20_000))
     check_size(JobItem(image_id="scene").to_put(), Layout.of(20_000))
+
+
+# --- whatever happens ---
+
+OPERATIONS = st.one_of(
+    st.tuples(st.just("report"), st.integers(0, 5), st.sampled_from([ERROR, SUCCESS])),
+    st.tuples(st.just("fate"), st.sampled_from(["lose_request", "lose_response", "hold_back"])),
+    st.tuples(st.just("send"), st.integers(1, 4)),
+    st.sampled_from([("step",), ("kill",), ("deliver",)]),
+)
+
+
+@given(st.lists(OPERATIONS, max_size=40))
+def test_each_message_is_sent_at_least_once(operations: list[tuple[Any, ...]]) -> None:
+    """Whoever is killed, and whatever requests are lost or late; doubles are doubles, by their id.
+
+    What a region was said last is how it ended, and the image's end comes after all of it.
+    """
+    world = Subscribed([2, 2, 2])
+    coordinator = world.open()
+    told: dict[int, bytes] = {}
+    sent: list[Message] = []
+
+    def send(most: int) -> None:
+        for entry, message in coordinator.news.unsent()[:most]:
+            assert message is not None
+            sent.append(message)
+            coordinator.news.outbox.sent(entry)
+
+    for what, *arguments in operations:
+        if what == "report":
+            tile, outcome = arguments
+            told[tile] = max(told.get(tile, ERROR), outcome)
+            coordinator.report(Batch([(tile, outcome)], {}))
+        elif what == "fate":
+            world.table.fates.append(arguments[0])
+        elif what == "send":
+            send(*arguments)
+        elif what == "deliver" and world.table.held_back:
+            world.table.deliver()
+        elif what == "step" and coordinator.due() is not None:
+            world.clock.now += 2
+            coordinator.step()
+        elif what == "kill":
+            coordinator = world.open()
+    world.table.fates.clear()
+    spans = [(tile, told.get(tile, SUCCESS)) for tile in range(6)]
+    coordinator.report(Batch(spans, {}))  # a reporter tells a new actor again what it holds
+    for _ in range(20):
+        world.serve(coordinator, until=5)
+        send(100)
+    assert coordinator.finished
+    assert world.item.tracker_outbox is None
+    by_id = {message.attributes["message_id"]: message for message in sent}
+    assert all(by_id[message.attributes["message_id"]] == message for message in sent)
+    outcomes = ledger_of(world.item).tile_outcomes()
+    last = {message.attributes.get("region_id"): message for message in sent}
+    for region in range(3):
+        failed = outcomes[2 * region : 2 * region + 2].count(ERROR)
+        assert (
+            last[f"{region}-job"].attributes["status"] == ("SUCCESS", "PARTIAL", "FAILED")[failed]
+        )
+    assert sent[-1].body.endswith("Completed image processing")
+    assert sent[-1].attributes["status"] == world.item.status
