@@ -23,61 +23,15 @@ FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 30.0
 
 
-class Poster(Generic[K]):
-    """Sends what the outboxes of many images hold, and again until it is sent.
+class Sender:
+    """Sends the messages of images, at once."""
 
-    Args:
-        find: Returns the coordinator of a key; None where there is none any more.
-        done: Called with a key whose messages have all been sent.
-    """
-
-    def __init__(
-        self, find: Callable[[K], Coordinator | None], done: Callable[[K, Coordinator], None]
-    ) -> None:
-        self._find = find
-        self._done = done
-        self._changed = threading.Condition()
-        self._schedule: Schedule[K] = Schedule()
-        self._failures: dict[K, int] = {}  # in a row
+    def __init__(self) -> None:
         self._clients: dict[str, Any] = {}  # by region
-        self._thread: threading.Thread | None = None
 
-    def wake(self, key: K) -> None:
-        """Has the messages of an image sent; returns at once."""
-        with self._changed:
-            if key in self._failures:
-                return  # it is tried again when that is due
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._serve, daemon=True, name="raytracker-sns"
-                )
-                self._thread.start()
-            self._schedule.set(key, time.monotonic())
-            self._changed.notify()
-
-    def _serve(self) -> None:
-        while True:
-            with self._changed:
-                key = self._schedule.take(time.monotonic())
-                if key is None:
-                    first = self._schedule.first()
-                    self._changed.wait(None if first is None else first - time.monotonic())
-                    continue
-            try:
-                self._send_all(key)
-            except Exception as err:
-                self._failed(key, err)
-            else:
-                with self._changed:
-                    self._failures.pop(key, None)
-
-    def _send_all(self, key: K) -> None:
-        coordinator = self._find(key)
-        while coordinator is not None and not coordinator.finished:
-            unsent = coordinator.news.unsent()
-            if not unsent:
-                self._done(key, coordinator)
-                return
+    def send_all(self, coordinator: Coordinator) -> None:
+        """Sends what is in an image's outbox, until that is empty; raises what SNS does."""
+        while not coordinator.finished and (unsent := coordinator.news.unsent()):
             for entry, message in unsent:
                 if message is not None:
                     self._send(message)
@@ -106,6 +60,58 @@ class Poster(Generic[K]):
         except BaseException:
             self._clients.pop(region, None)  # another one may find other credentials
             raise
+
+
+class Poster(Generic[K]):
+    """Sends what the outboxes of many images hold, and again until it is sent.
+
+    Args:
+        find: Returns the coordinator of a key; None where there is none any more.
+        done: Called with a key whose messages have all been sent.
+    """
+
+    def __init__(
+        self, find: Callable[[K], Coordinator | None], done: Callable[[K, Coordinator], None]
+    ) -> None:
+        self._find = find
+        self._done = done
+        self._changed = threading.Condition()
+        self._schedule: Schedule[K] = Schedule()
+        self._failures: dict[K, int] = {}  # in a row
+        self._sender = Sender()
+        self._thread: threading.Thread | None = None
+
+    def wake(self, key: K) -> None:
+        """Has the messages of an image sent; returns at once."""
+        with self._changed:
+            if key in self._failures:
+                return  # it is tried again when that is due
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._serve, daemon=True, name="raytracker-sns"
+                )
+                self._thread.start()
+            self._schedule.set(key, time.monotonic())
+            self._changed.notify()
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                key = self._schedule.take(time.monotonic())
+                if key is None:
+                    first = self._schedule.first()
+                    self._changed.wait(None if first is None else first - time.monotonic())
+                    continue
+            try:
+                coordinator = self._find(key)
+                if coordinator is not None:
+                    self._sender.send_all(coordinator)
+                    self._done(key, coordinator)
+            except Exception as err:
+                self._failed(key, err)
+            else:
+                with self._changed:
+                    self._failures.pop(key, None)
 
     def _failed(self, key: K, error: Exception) -> None:
         coordinator = self._find(key)

@@ -22,6 +22,7 @@ from .tables import ImageId, TableName, job_of, table_name_of
 from .told import told
 
 if TYPE_CHECKING:
+    from ..actor.coordinator import Coordinator
     from ..job_table import JobItem, JobTable
 
 CANCEL_SECONDS = 20.0
@@ -135,9 +136,27 @@ def _ended(job: JobItem, table: JobTable) -> bool:
             raise status.fault or status.trouble  # type: ignore[misc]  # one of them is
         if owner.finished:
             return not owner.moved
+        if status.progress and status.progress.durable and owner.news.outbox.unsent():
+            if not _sent(owner):
+                return True  # the item keeps them for who serves the image next
+            continue
         if status.trouble:
             time.sleep(pause)
     raise owner.status().trouble or TableUnavailable(f"image {job.image_id!r}: not cancelled")
+
+
+def _sent(owner: Coordinator) -> bool:
+    """Sends the last messages of an image that has SNS topics; returns whether they are sent."""
+    from ..actor.posting import Sender
+    from .show import one_line
+
+    try:
+        Sender().send_all(owner)
+    except Exception as err:
+        image = one_line(owner.image_id)
+        typer.echo(f"raytracker: image {image}: SNS is not told: {one_line(err)}", err=True)
+        return False
+    return True
 
 
 def delete(

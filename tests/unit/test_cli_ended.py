@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from raytracker.actor import posting
 from raytracker.actor.coordinator import Coordinator
 from raytracker.actor.messages import Batch
 from raytracker.cli.ended import cancelled
@@ -140,3 +141,25 @@ def test_delete_spares_what_was_written_meanwhile(table: JobTable) -> None:
     assert table.read("scene-1") is not None
     assert table.delete(stored(table, "scene-1"))
     assert not table.delete(read)
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_cancel_tells_the_image_s_topic(
+    table: JobTable, monkeypatch: pytest.MonkeyPatch, away: bool
+) -> None:
+    """Where SNS does not answer, the item keeps the message, and the image is cancelled."""
+    arn, told = "arn:aws:sns:us-east-1:123456789012:images", []
+
+    class Topic:
+        def publish(self, Message: str, **_: Any) -> None:
+            if away:
+                raise ConnectionError("SNS is away")
+            told.append(Message.removeprefix("StatusMonitor update: "))
+
+    monkeypatch.setattr(posting, "_client", lambda region: Topic())
+    put(table, "scene-1", job_id="job", tracker_topics=f"{arn} -")
+    done = invoke("cancel", "scene-1")
+    assert (done.exit_code, done.stdout) == (0, "CANCELLED  scene-1\n")
+    assert told == ([] if away else ["FAILED job: Cancelled"])
+    assert ("SNS is not told: SNS is away" in done.stderr) == away
+    assert (stored(table, "scene-1").tracker_outbox is None) == (not away)

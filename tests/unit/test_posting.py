@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from raytracker.actor import Coordinator, posting
-from raytracker.actor.posting import Poster
+from raytracker.actor.posting import Poster, Sender
 from raytracker.run import posted as waiting
 from raytracker.run.posted import posted
 from tests.support.waiting import wait_until
@@ -90,8 +90,7 @@ def test_an_image_that_another_process_has_is_left_to_it(monkeypatch: pytest.Mon
     sns, coordinator = Topics(), ended(Subscribed())
     monkeypatch.setattr(posting, "_client", lambda region: sns)
     coordinator.superseded("another")
-    poster = Poster({"key": coordinator}.get, lambda *_: None)
-    poster._send_all("key")
+    Sender().send_all(coordinator)
     assert sns.taken == []
 
 
@@ -100,7 +99,7 @@ def test_a_fifo_topic_knows_doubles_by_the_id(monkeypatch: pytest.MonkeyPatch) -
     world, sns = Subscribed(), Topics()
     world.table.items["scene"]["tracker_topics"] = f"{IMAGE}.fifo {REGION}"
     monkeypatch.setattr(posting, "_client", lambda region: sns)
-    Poster({"key": ended(world)}.get, lambda *_: None)._send_all("key")
+    Sender().send_all(ended(world))
     for message in sns.taken:
         said = message["MessageAttributes"]["message_id"]["StringValue"]
         is_fifo = message["TopicArn"].endswith(".fifo")
