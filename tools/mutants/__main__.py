@@ -19,6 +19,7 @@ from pathlib import Path
 
 import counting
 import surroundings
+import telling
 from mutation import Mutation
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ def main(texts: Sequence[str]) -> int:
     Args:
         texts: Those with one of these in their names; all if there is none.
     """
-    everything = [*counting.MUTATIONS, *surroundings.MUTATIONS]
+    everything = [*counting.MUTATIONS, *surroundings.MUTATIONS, *telling.MUTATIONS]
     mutations = [m for m in everything if not texts or any(text in m.name for text in texts)]
     tests = tuple({tests: None for mutation in mutations for tests in mutation.tests})
     if failing := notice(Mutation("nothing", (), tests)):
