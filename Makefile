@@ -13,7 +13,7 @@ OSML_VERSION := 2.3.0
 OSML := .cache/osml-$(OSML_VERSION)
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help venv venv-localmode dynamodb-local osml demo test test-unit test-integration test-localmode test-chaos chaos mutants screenshots bench lint format constraints audit signals clean
+.PHONY: help venv venv-localmode dynamodb-local osml demo test test-unit test-integration test-localmode test-chaos chaos mutants screenshots api bench lint format constraints audit signals clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -83,6 +83,9 @@ screenshots: venv ## take the pictures of page and terminal in docs/ anew; needs
 
 signals: venv dynamodb-local ## interrupt `raytracker run` at twenty moments
 	@RAYTRACKER_SIGNALS=20 $(VENV)/bin/python -m pytest -q tests/integration/test_signals.py
+
+api: venv ## write docs/api.md anew, from the docstrings
+	@$(VENV)/bin/python tools/api.py
 
 fuzz: venv ## read whatever chance makes of items, messages and objects: make fuzz SECONDS=600
 	@$(VENV)/bin/python -m tests.fuzz --seconds $(SECONDS)

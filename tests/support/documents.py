@@ -49,10 +49,14 @@ class Block:
     output: str | None = None
 
     @property
+    def is_code(self) -> bool:
+        """Whether it is what a reader may run."""
+        return self.language in ("python", "sh", "console")
+
+    @property
     def is_run(self) -> bool:
         """Whether it is code that runs where it stands."""
-        spared = self.notes.keys() & {"not run", "run by"}
-        return self.language in ("python", "sh", "console") and not spared
+        return self.is_code and not self.notes.keys() & {"not run", "run by"}
 
     @property
     def place(self) -> str:
