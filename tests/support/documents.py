@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -64,6 +65,7 @@ class Block:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
 
+@cache
 def tokens(page: Path) -> list[Token]:
     """Returns a page's parts in their order."""
     return MarkdownIt("gfm-like", {"linkify": False}).parse(page.read_text())
@@ -110,6 +112,7 @@ def links(page: Path) -> list[str]:
             if child.type in ("link_open", "image")]  # fmt: skip
 
 
+@cache
 def anchors(page: Path) -> set[str]:
     """Returns the anchors of a page's headings, as GitHub names them."""
     found: set[str] = set()
