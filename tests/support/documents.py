@@ -25,6 +25,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 
+_COMMAND = re.compile(r"(raytracker|python|make|pip|curl) ")
 _COMMENT = re.compile(r"<!--\s*(given|not run|run by):\s*(.*?)\s*-->", re.DOTALL)
 
 
@@ -72,7 +73,7 @@ def tokens(page: Path) -> list[Token]:
 
 
 def blocks(page: Path) -> list[Block]:
-    """Returns the code blocks of a page; an indented one is a session if it has a prompt."""
+    """Returns the code blocks of a page; an indented one says by its first line what it is."""
     found: list[Block] = []
     notes: dict[str, str] = {}
     follows = False  # whether the last part was a block of Python
@@ -86,7 +87,8 @@ def blocks(page: Path) -> list[Block]:
         assert token.map is not None
         language, text = token.info, token.content
         if token.type == "code_block":
-            language = "console" if text.startswith("$ ") else "sh"
+            command = "sh" if _COMMAND.match(text) else ""
+            language = "console" if text.startswith("$ ") else command
         if language == "text" and follows:
             last = found.pop()
             found.append(Block(**{**vars(last), "output": text}))
