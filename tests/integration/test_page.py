@@ -124,7 +124,7 @@ def test_a_new_image_appears_and_rows_stay_where_they_are(tab: Tab, job_table: J
 def test_runs_before_and_the_cost_are_shown(tab: Tab, job_table: JobTable) -> None:
     put(job_table, "scene", tracker_writes=41, tracker_wcu=80)
     tab.get_by_role("row").get_by_role("link", name="scene").click()
-    expect(shown(tab, "Cost")).to_have_text("42 writes, 81 WCU")
+    expect(tab.locator("#attributes")).to_contain_text("42 writes, 81 WCU")
     expect(tab.locator("#history-card")).to_be_hidden()
     job = job_table.read("scene")
     assert job is not None

@@ -5,7 +5,7 @@ import { TileMap } from "./map.js";
 
 const id = new URLSearchParams(location.search).get("image_id") ?? "";
 const query = `image_id=${encodeURIComponent(id)}`;
-const APART = new Set(["groups", "errors", "settled", "map", "map_version", "read_at", "unread", "started_by", "tracker_errors", "history", "cost", "silent", "pending_regions"]);
+const APART = new Set(["groups", "errors", "settled", "map", "map_version", "read_at", "unread", "started_by", "tracker_errors", "history", "silent", "pending_regions"]);
 const TIMES = new Set(["start_time", "end_time", "last_write"]);
 let known = "";
 
@@ -55,7 +55,6 @@ function showStats(told, tiled, success, error, count) {
       : ["Ended", time(told.end_time)],
     ["News", told.last_write == null ? "–" : ago((told.read_at - told.last_write) / 1000)],
     ["By", who(told.started_by) || "–"],
-    ...(told.cost ? [["Cost", `${number(told.cost.writes)} writes, ${number(told.cost.wcu)} WCU`]] : []),
   ];
   const list = byId("stats");
   while (list.children.length < stats.length) {
@@ -124,7 +123,8 @@ function showHistory(runs) {
 }
 
 function showAttributes(attributes, told) {
-  const pairs = attributes.filter(([, value]) => value != null && value !== "");
+  const pairs = attributes.filter(([name, value]) => name !== "cost" && value != null && value !== "");
+  if (told.cost) pairs.push(["cost", `${number(told.cost.writes)} writes, ${number(told.cost.wcu)} WCU`]);
   if (told.started_by) pairs.push(["started_by", told.started_by]);
   byId("attributes").replaceChildren(...pairs.flatMap(([name, value]) => [element("dt", "", name), element("dd", "", text(name, value))]));
 }
