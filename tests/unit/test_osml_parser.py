@@ -171,7 +171,7 @@ def test_a_ledger_that_would_not_fit_as_text_is_not_resumed(older: JobTable, red
 
 def test_an_item_that_could_be_started_can_be_resumed(table: JobTable) -> None:
     """What the run has written since is not counted twice."""
-    layout = Layout.of(1_113_448)  # the most that fits beside this id
+    layout = Layout.of(1_108_656)  # the most that fits beside this id
     table.start(JobItem("scene"), run="first" * 8, layout=layout)
     table.claim("scene", "first" * 8, "me" * 16)
     errors = dict.fromkeys(range(100), "x" * 200)
