@@ -58,7 +58,7 @@ def test_trouble_says_of_which_run(caplog: pytest.LogCaptureFixture) -> None:
     world.table.fates.extend(["refuse"])
     world.serve(coordinator, until=40)
     caplog.set_level(logging.INFO)
-    told = [record for record in caplog.records if record.message.startswith("image scene")]
+    told = [record for record in caplog.records if record.name == "raytracker.actor.trouble"]
     assert [named(record) for record in told] == [("scene", "run", None)]
 
 
