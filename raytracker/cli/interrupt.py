@@ -32,12 +32,14 @@ class Signals:
     """What both signals do inside the block: they break off what is done, or wait.
 
     Ray has SIGTERM end the process without a word, from when it is connected: after that, one of
-    the methods is to be called again.
+    the methods is to be called again. Where they wait at the block's end, they do nothing from then
+    on: all is done, and the process ends with its own status.
     """
 
     def __init__(self) -> None:
         self._before: dict[int, Any] = {}
         self._came: int | None = None
+        self._wait = False
 
     def __enter__(self) -> Signals:
         self._before = {number: signal.getsignal(number) for number in _NUMBERS}
@@ -45,19 +47,22 @@ class Signals:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Python puts handlers of its own away before it ends, but not this one.
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self._wait else handler)
 
     def breaking_off(self) -> None:
         """Has them raise KeyboardInterrupt, SIGTERM its subclass; also one that came before."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, _terminate)
+        self._wait = False
         if (came := self._came) is not None:
             self._came = None
             signal.raise_signal(came)
 
     def waiting(self) -> None:
         """Has the first do nothing yet; the second ends the process at once."""
+        self._wait = True
         for number in _NUMBERS:
             signal.signal(number, self._on_signal)
 

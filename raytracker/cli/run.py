@@ -117,7 +117,7 @@ def run_image(
         job, code = run.supervise(signals)
         if job is not None and planned.store is not None:
             display.doing("drawing the picture")
-            files = _files(job, planned.grid, planned.store, display, signals)
+            files = _files(job, planned.grid, planned.store, display)
         display.end()
         if job is not None and not display.live:
             display.say(in_short(job))
@@ -198,6 +198,7 @@ def ray_at(address: str | None, signals: Signals) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        signals.waiting()  # which Ray has put away
 
 
 def _knock(address: str) -> None:
@@ -294,24 +295,19 @@ class _Run:
         return False
 
 
-def _files(
-    job: JobItem, grid: Grid, store: ResultStore, display: Display, signals: Signals
-) -> dict[str, str]:
-    """Draws the picture; returns what lies where in the output."""
+def _files(job: JobItem, grid: Grid, store: ResultStore, display: Display) -> dict[str, str]:
+    """Draws the picture; returns what lies where in the output.
+
+    Signals wait meanwhile: GDAL and matplotlib are not to be broken off, and it takes seconds.
+    """
     files = {name: f"{store.url}/{file}" for name, file in files_of(job).items()}
     if files:
         files = {"job": f"{store.url}/{JOB}", **files}
     try:
         from .map import features_of, picture_of
 
-        signals.breaking_off()
         store.write(MAP, picture_of(job, grid, features_of(store) if "results" in files else ()))
-    except KeyboardInterrupt:
-        display.say("no picture: interrupted")
-        return files
     except Exception as err:  # whatever it is, the job has ended as its status says
         display.say(f"no picture: {type(err).__name__}: {one_line(err)}")
         return files
-    finally:
-        signals.waiting()
     return {**files, "picture": f"{store.url}/{MAP}"}

@@ -23,7 +23,7 @@ from raytracker.job_table import JobTable
 from tests.support.command import BAHAMAS, command, environment, run
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 
 MOMENTS = int(os.environ.get("RAYTRACKER_SIGNALS", "3"))
 DETECTOR = """
@@ -114,7 +114,7 @@ def signalled(
     sender = threading.Thread(target=send)
     sender.start()
     try:
-        out, said = process.communicate(timeout=100)
+        out, said = process.communicate(timeout=150)
     except subprocess.TimeoutExpired:
         process.kill()
         out, said = process.communicate()
@@ -146,7 +146,7 @@ def test_a_signal(
         assert ("is cancelled" in told) == is_cancelled, context
         assert ("go on with: raytracker run --resume" in told) == is_cancelled, context
         assert ("nothing was started" in told or "not been started" in told) == (job is None)
-    wait_until(lambda: not left(mark), 20, f"no process left; {context}")
+    wait_until(lambda: not left(mark), 40, f"no process left; {context}")
     if job is not None and job.status == "CANCELLED":
         assert run([*start, "--resume"], folder, **env).returncode == 0
         assert job_table.get_image_request(BAHAMAS).region_error == 0

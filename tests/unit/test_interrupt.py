@@ -97,12 +97,24 @@ def test_a_signal_breaks_off_or_waits(number: signal.Signals, error: type[BaseEx
 
 def test_the_second_signal_does_not_wait():
     """Who asks twice has the process end at once."""
+    ended = _signalled_twice("    ")
+    assert (ended.returncode, ended.stdout) == (143, "goes on\n")
+
+
+def test_signals_do_nothing_once_all_is_done():
+    """The process ends with its own status, also while Python puts itself away."""
+    ended = _signalled_twice("")
+    assert (ended.returncode, ended.stdout) == (0, "goes on\ngoes on\n")
+
+
+def _signalled_twice(indent: str) -> subprocess.CompletedProcess[str]:
+    """Runs a process that is signalled in a block of Signals that wait, or behind it."""
     code = (
         "import signal\nfrom raytracker.cli.interrupt import Signals\n"
         "with Signals() as signals:\n    signals.waiting()\n"
-        "    signal.raise_signal(signal.SIGTERM)\n    print('goes on', flush=True)\n"
-        "    signal.raise_signal(signal.SIGTERM)\n    print('not any more', flush=True)\n"
+        f"{indent}for _ in range(2):\n"
+        f"{indent}    signal.raise_signal(signal.SIGTERM)\n"
+        f"{indent}    print('goes on', flush=True)\n"
     )
     line = [sys.executable, "-c", code]
-    ended = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (143, "goes on\n")
+    return subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
