@@ -108,6 +108,7 @@ def test_of_64_tiles_one_ends_its_process(job_table: JobTable, notes: Path) -> N
     ledger = tracker.ledger()
     assert (ledger.tile_success, ledger.tile_error) == (63, 1)
     assert "died" in tracker.failed()[0]
+    assert set(tracker.ledger().classes_of_failed()) == {"worker died"}
     ran = noted(notes)
     assert ran.pop("death") <= log2(64) + 2 + 1
     assert set(ran.values()) == {1}

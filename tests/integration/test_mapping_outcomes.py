@@ -273,8 +273,8 @@ def test_a_failure_by_a_nested_task_names_what_that_raised(job_table: JobTable) 
 
 
 def test_a_killed_worker_is_an_error_of_its_region(job_table: JobTable) -> None:
-    """What a task cannot report, the driver does."""
-    tracker = ImageTracker.start("scene", regions=3, table=job_table)
+    """What a task cannot report, the driver does; with the class of all tiles of its region."""
+    tracker = ImageTracker.start("scene", regions=[1, 2, 1], table=job_table)
 
     @ray.remote(max_retries=0)
     def process(region: int) -> None:
@@ -288,6 +288,7 @@ def test_a_killed_worker_is_an_error_of_its_region(job_table: JobTable) -> None:
     assert type(errors[1]).__name__ == "WorkerCrashedError"
     assert counts(tracker.wait(30)) == (3, 2, 1)
     assert "WorkerCrashedError" in tracker.failed()[1]
+    assert tracker.ledger().classes_of_failed() == ["worker died"] * 2
 
 
 def test_the_driver_reports_what_a_worker_could_not_send(job_table: JobTable) -> None:
