@@ -12,6 +12,7 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from ..errors import LedgerError
 from .classes import Classes, ClassSpan
@@ -221,13 +222,16 @@ class Ledger:
         return self._classes.of_failed(self.tile_outcomes())
 
     def failed(self) -> dict[int, str]:
-        """Returns the regions that are errors, with the first reason known of them."""
-        found = {}
+        """Returns the regions that are errors, with the first reason known of them, or class."""
+        found, classes = {}, iter(self.classes_of_failed())
         for region, tiles in enumerate(self.layout.regions()):
+            # Also of regions that are not settled: it is one for each failed tile.
+            names = list(islice(classes, self._tiles.count(_ERROR, tiles.start, tiles.stop)))
             if self.outcome(region) == _ERROR:
                 known = [number for number in tiles if number in self._reasons]
                 known.sort(key=lambda number: self._tiles[number] != _ERROR)
-                found[region] = self._reasons[known[0]] if known else "no reason kept"
+                name = next(filter(None, names), "no reason kept")
+                found[region] = self._reasons[known[0]] if known else name
         return found
 
     def pending(self) -> list[int]:

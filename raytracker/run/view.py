@@ -122,7 +122,7 @@ class View:
         return self.ledger().pending_tiles()
 
     def failed(self) -> dict[int, str]:
-        """Returns the regions that are errors, with the reason of their first failed tile."""
+        """Returns the regions that are errors, with a reason, or the class where none is kept."""
         return self.ledger().failed()
 
     def outcomes(self) -> list[Outcome]:

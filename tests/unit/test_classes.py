@@ -215,6 +215,15 @@ def test_a_success_drops_the_class_of_a_tile() -> None:
     assert redriven.classes_of_failed() == [None]
 
 
+def test_a_region_whose_text_is_not_kept_has_its_class() -> None:
+    """Beside others: failed and not settled, a success, and one of which nothing is known."""
+    ledger = Ledger(Layout.of([2, 2, 2, 2, 2]))
+    told = ERROR + b"\0" + SUCCESS * 2 + ERROR * 6
+    classes = [(0, ERROR, "A"), (5, ERROR, "B"), (8, ERROR * 2, "C")]
+    ledger.merge([(0, told)], {8: "C: of tile 8"}, classes)
+    assert ledger.failed() == {2: "B", 3: "no reason kept", 4: "C: of tile 8"}
+
+
 def test_a_class_that_comes_after_its_error_is_news() -> None:
     """The ledger is to be flushed for it."""
     ledger = Ledger(Layout.of([4]))
