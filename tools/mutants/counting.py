@@ -146,7 +146,7 @@ MUTATIONS = [
         (
             (
                 "mapping/engine.py",
-                "self._run.report(spans, reasons, wait=False)",
+                "self._run.report(spans, reasons, classes, wait=False)",
                 "known = self._run.ledger().tile_outcomes()\n"
                 "                self._run.report([s for s in spans if not known[s[0]]], reasons)",
             ),
@@ -237,6 +237,21 @@ MUTATIONS = [
             ),
         ),
         ("tests/unit/test_ledger.py",),
+    ),
+    Mutation(
+        "a class that replaces another, told later",
+        (("ledger/classes.py", "not known or name < self._names[known]", "True"),),
+        ("tests/unit/test_classes.py",),
+    ),
+    Mutation(
+        "classes that are taken for those of another ledger",
+        (("ledger/classes.py", "zlib.crc32(body, zlib.crc32(tiles))", "zlib.crc32(body)"),),
+        ("tests/unit/test_classes.py",),
+    ),
+    Mutation(
+        "classes that nobody tells the next owner",
+        (("reporter/held.py", "self._unsent_classes = self._classes.copy()", "pass"),),
+        ("tests/unit/test_held.py",),
     ),
     Mutation(
         "a task's return that outranks an error told",
