@@ -87,6 +87,10 @@ class Classes:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __getitem__(self, number: int) -> str | None:
+        page = self._pages.get(number >> SHIFT)
+        return self._names[page[number & PAGE - 1]] or None if page else None
+
     def join(self, first: int, outcomes: bytes, name: str) -> bool:
         """Takes the class of the errors in a span; returns whether that was news."""
         index = self._index(_clipped(name))

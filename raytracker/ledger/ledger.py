@@ -217,6 +217,10 @@ class Ledger:
         """Returns a copy of what `merge` was told of the classes of tiles."""
         return self._classes.copy()
 
+    def class_of(self, number: int) -> str | None:
+        """Returns the class of a tile; None: it is no error, or it isn't known."""
+        return self._classes[number] if self._tiles[number] == _ERROR else None
+
     def classes_of_failed(self) -> list[str | None]:
         """Returns the class of each tile that is an error, in their order; None: it isn't known."""
         return self._classes.of_failed(self.tile_outcomes())

@@ -193,7 +193,7 @@ class Image(Sight):
         return {"read_at": self.read_at, **self._told, "unread": self.trouble}
 
     def tile(self, number: int) -> dict[str, Any]:
-        """Returns what is known of a tile: region, tile, outcome, reason, and where it lies."""
+        """Returns what is known of a tile: region, tile, outcome, reason, class, and where."""
         assert self.ledger is not None
         assert self.map is not None
         region, tile = self.ledger.layout.locate(number)
@@ -206,6 +206,7 @@ class Image(Sight):
             "column": column,
             "outcome": OUTCOMES[self.raster[row * self.map.columns + column]],
             "reason": self.ledger.reasons().get(number),
+            "class": self.ledger.class_of(number),
         }
 
 

@@ -205,6 +205,9 @@ def test_a_success_drops_the_class_of_a_tile() -> None:
     assert ledger.merge([(1, SUCCESS), (0, ERROR * 4)], {}, told)
     assert not ledger.merge([(1, SUCCESS), (0, ERROR * 4)], {}, told)
     assert ledger.classes_of_failed() == ["ValueError"] * 3
+    assert [ledger.class_of(tile) for tile in range(4)] == [
+        "ValueError", None, "ValueError", "ValueError",
+    ]  # fmt: skip
     assert ledger.merge([(0, SUCCESS)], {})
     assert ledger.classes_of_failed() == ["ValueError"] * 2
     data = ledger.classes().encode(ledger.tile_outcomes())

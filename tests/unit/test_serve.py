@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from raytracker.job_table import JobTable
 from raytracker.job_table.ledger_text import to_text
-from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger
+from raytracker.ledger import ERROR, SUCCESS, Layout, Ledger, classes_of
 from raytracker.serve import make_app
 from raytracker.serve.app import FILES
 from tests.support.on_call import NOW, OOM, invoke, put
@@ -41,7 +41,7 @@ def stranger(client: TestClient) -> TestClient:
 def tiled(table: JobTable, image_id: str = ID, **more: Any) -> Ledger:
     """Writes an image of 4 x 3 tiles, in regions of 2 x 2, of which number 5 failed."""
     ledger = Ledger(Layout.of([4, 4, 2, 2]))
-    ledger.merge([(0, SUCCESS * 5 + ERROR)], {5: OOM})
+    ledger.merge([(0, SUCCESS * 5 + ERROR)], {5: OOM}, classes_of({5: OOM}))
     put(
         table,
         image_id,
@@ -51,6 +51,7 @@ def tiled(table: JobTable, image_id: str = ID, **more: Any) -> Ledger:
         region_success=1,
         tracker_ledger=to_text(ledger.encode()),
         tracker_errors={"5": OOM},
+        tracker_classes=to_text(ledger.classes().encode(ledger.tile_outcomes())),
         tracker_grid=json.dumps(CUT),
         **more,
     )
@@ -190,6 +191,7 @@ def test_the_map_has_tiles_where_they_lie(client: TestClient, moto_table: JobTab
     told = asked(client, "/api/image/tile", image_id=ID, row=0, column=3)
     assert (told["region"], told["tile"], told["number"]) == (1, 1, 5)
     assert (told["outcome"], told["reason"]) == ("error", OOM)
+    assert told["class"] == OOM.partition(":")[0]
     assert asked(client, "/api/image/tile", image_id=ID, number=5) == told
     asked(client, "/api/image/tile", code=404, image_id=ID, row=3, column=0)
     asked(client, "/api/image/tile", code=400, image_id=ID, row="x", column=0)

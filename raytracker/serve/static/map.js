@@ -265,7 +265,7 @@ export class TileMap {
       say(this.readout, `row ${number(row)}, column ${number(column)}: no tile`);
       return;
     }
-    const reason = told.outcome === "error" ? `: ${told.reason ?? "reason not kept"}` : "";
+    const reason = told.outcome === "error" ? `: ${told.reason ?? told.class ?? "reason not kept"}` : "";
     say(this.readout, `Region ${number(told.region)}, tile ${number(told.tile)} (number ${number(told.number)}): ${told.outcome}${reason}`);
   }
 }
