@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +34,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
 
     def __enter__(self) -> Shell:
@@ -44,17 +47,24 @@ class Shell:
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)  # what it runs holds the pipe, too
         self._process.communicate()
 
     def type(self, command: str) -> tuple[str, int]:
-        """Types a command, and returns what is printed and its exit status."""
+        """Types a command, and returns what is printed and its exit status.
+
+        But for a shell, a command has nothing to read: one that asks ends, and waits for nobody.
+        """
         keys, screen = self._process.stdin, self._process.stdout
         assert keys is not None
         assert screen is not None
-        print(command.rstrip("\n"), file=keys, flush=True)
-        # What is typed after this one is for the shell that it opens, and not for this one to read.
-        shown = screen.readline() if command.strip() == "raytracker dev" else ""
+        if command.strip() == "raytracker dev":
+            # What is typed after it is for the shell that it opens, and not for this one to read.
+            print(command.strip(), file=keys, flush=True)
+            shown = screen.readline()
+        else:
+            print("{ " + command.rstrip("\n") + "\n} < /dev/null", file=keys, flush=True)
+            shown = ""
         print(f"echo '{MARK}' $?", file=keys, flush=True)
         for line in screen:
             before, mark, status = line.partition(MARK)
