@@ -112,6 +112,11 @@ def _command(is_redrive: bool) -> Callable[..., None]:
             allowed = {"allow_url": allow_url, "allow_driver": tuple(allow_driver or ())}
             how = {"batch_size": batch_size, "work": work, "take_over": force, "allowed": allowed}
             chosen = _Chosen(wanted, reason, class_name, is_redrive)
+            if image_ids and chosen != _Chosen(Wanted(), None, None, is_redrive):
+                raise Refused(
+                    "which images is said by IMAGE_ID, or by --status, --silent, --since, --model, "
+                    "--reason and --class: give one or the other"
+                )
             jobs = _jobs(chosen, image_ids or [], name, yes)
             code = _run(jobs, function, name, {**how, "redrive": is_redrive})
         raise typer.Exit(code)

@@ -52,3 +52,15 @@ def test_a_damaged_item_is_left_out_of_a_redrive(table: JobTable) -> None:
     asked = invoke("redrive", "m:f", "--reason", "x", "--status", "PARTIAL", status=0)
     assert "left out: image 'damaged'" in asked.stderr
     assert "no image fits" in asked.stderr
+
+
+@pytest.mark.parametrize(
+    "chosen", [["--reason", "clouds"], ["--class", "ValueError"], ["--silent"], ["--since", "2d"]]
+)
+def test_images_are_named_or_chosen(table: JobTable, chosen: list[str]) -> None:
+    """One that is named would run again though it isn't of those that are chosen."""
+    put(table, "partial", region_success=3, region_error=1, end_time=int(time.time()) * 1000)
+    before = table.read("partial")
+    result = invoke("redrive", "detect.py:detect", "partial", *chosen, "--yes", status=2)
+    assert "give one or the other" in result.stderr
+    assert table.read("partial") == before
