@@ -70,6 +70,13 @@ def test_code_that_is_not_run_here_parses(block: Block):
         assert (ROOT / block.notes["run by"]).exists()
 
 
+def test_each_option_of_a_run_is_on_its_page():
+    """`raytracker run` has many, and a reader looks for them in one place."""
+    page = (ROOT / "docs" / "command.md").read_text()
+    options = [option for each in get_command(app).commands["run"].params for option in each.opts]
+    assert {option for option in options if option.startswith("--") and option not in page} == set()
+
+
 def _check_python(text: str) -> None:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
