@@ -13,7 +13,7 @@ OSML_VERSION := 2.3.0
 OSML := .cache/osml-$(OSML_VERSION)
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help venv venv-localmode dynamodb-local osml demo test test-unit test-integration test-localmode test-chaos chaos mutants screenshots api bench lint format constraints audit signals clean
+.PHONY: help venv venv-localmode dynamodb-local osml demo test test-unit test-integration test-localmode test-chaos chaos mutants screenshots api bench lint format constraints audit signals fuzz clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
