@@ -63,7 +63,7 @@ test-unit: venv ## run the unit tests (moto)
 	@$(VENV)/bin/python tools/run_tests.py unit
 
 test-integration: venv dynamodb-local osml ## run the integration tests (Ray, DynamoDB Local) and the examples
-	@$(VENV)/bin/python tools/run_tests.py integration examples
+	@$(VENV)/bin/python tools/run_tests.py integration
 
 test-localmode: venv-localmode ## run the smoke test in Ray's local mode
 	@$(LOCALMODE)/bin/python tools/run_tests.py localmode
