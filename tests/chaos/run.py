@@ -15,6 +15,7 @@ import ray
 
 from raytracker import ImageTracker, JobItem
 from raytracker.errors import JobVanished, TableError, TrackerSuperseded
+from raytracker.mapping.failure import failed_by
 from tests.chaos import hands
 from tests.chaos.draw import tasks_for
 from tests.chaos.journal import ERROR, RETURNED, SUCCESS, Journal, Known
@@ -207,7 +208,7 @@ class Run:
         """Notes what `map_unordered` has reported of a task."""
         if error is not None:
             outcomes = dict.fromkeys(task.numbers, ERROR)
-            self.journal.note("told", outcomes, reason_of(error))
+            self.journal.note("told", outcomes, failed_by(error))
         else:
             outcomes = dict.fromkeys(task.numbers, RETURNED)
             outcomes |= {task.numbers[t]: ERROR if bad else SUCCESS for t, bad in task.inside}

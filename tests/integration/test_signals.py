@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
-MOMENTS = int(os.environ.get("RAYTRACKER_SIGNALS", "3"))
+MOMENTS = int(os.environ.get("RAYTRACKER_SIGNALS", "2"))
 DETECTOR = """
 import pathlib, time
 pathlib.Path({folder!r}, "imported").touch()  # the command has begun

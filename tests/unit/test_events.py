@@ -186,7 +186,8 @@ def test_an_exception_is_logged_once(
     for _ in range(3):
         events.put(b"no pickle", SOMETHING)
     wait_until(lambda: events.idle)
-    assert [record.message for record in caplog.records] == ["image scene: on_event failed"]
+    [record] = [record for record in caplog.records if record.name == aside.__name__]
+    assert record.message == "image scene: on_event failed"
 
 
 def test_what_a_slow_subscriber_leaves_is_dropped_and_counted(
@@ -198,7 +199,7 @@ def test_what_a_slow_subscriber_leaves_is_dropped_and_counted(
     for _ in range(count):
         events.put(b"x", SOMETHING)  # none of these waits
     assert events.dropped in (4, 5)  # one may be with the subscriber
-    assert len(caplog.records) == 1
+    assert len([record for record in caplog.records if record.name == aside.__name__]) == 1
     goes_on.set()
 
 
