@@ -88,7 +88,7 @@ def _check_others(image_id: str, others: Mapping[str, Any], needed: int) -> None
 def bytes_of(value: Any) -> int:
     """Returns about how many bytes DynamoDB counts for a value; not less than it does."""
     if isinstance(value, str):
-        return len(value.encode())
+        return len(value.encode("utf-8", "surrogatepass"))  # whoever wrote it
     if isinstance(value, bytes):
         return len(value)
     if isinstance(value, Mapping):

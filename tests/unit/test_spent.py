@@ -119,3 +119,9 @@ def test_an_older_owner_is_not_counted_again() -> None:
     report(new, 2)
     world.serve(new, until=5)
     assert _spent(world).writes == 5
+
+
+def test_an_item_with_half_a_character_has_a_size() -> None:
+    """Somebody else may have written it; a status tells of it all the same."""
+    job = JobItem("scene", tracker_run="run", tracker_writes=3, tracker_wcu=3, job_id="\ud800")
+    assert job.spent == Spent(4, 4)
