@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ..views import Status
+from .listed import OfModel, Silent, Since, WithStatus
 from .options import AllowDriver, AllowUrl, Refused, concurrency_of, seconds_of, work_of
 from .tables import TableName, job_of, table_name_of
 from .told import told
@@ -58,17 +58,10 @@ def _command(is_redrive: bool) -> Callable[..., None]:
                 metavar="IMAGE_ID...", help="Which images; none: those that the options say."
             ),
         ] = None,
-        status: Annotated[
-            list[Status] | None,
-            typer.Option(metavar="STATUS", help="With this one; repeat it for several."),
-        ] = None,
-        silent: Annotated[
-            bool, typer.Option("--silent", help="That go on, though nothing is heard of them.")
-        ] = False,
-        since: Annotated[
-            str | None, typer.Option(metavar="TIME", help="With news in the last 2d, 12h or 30m.")
-        ] = None,
-        model: Annotated[str | None, typer.Option(metavar="NAME", help="Of this model.")] = None,
+        status: WithStatus = None,
+        silent: Silent = False,
+        since: Since = None,
+        model: OfModel = None,
         reason: Annotated[
             str | None,
             typer.Option(

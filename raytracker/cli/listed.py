@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 
 LIMIT = 100
 MAX_WIDTH = 20  # columns
+WithStatus = Annotated[
+    list[Status] | None,
+    typer.Option("--status", metavar="STATUS", help="With this one; repeat it for several."),
+]
+Silent = Annotated[
+    bool, typer.Option("--silent", help="That go on, though nothing is heard of them.")
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="TIME", help="With news in the last 2d, 12h or 30m."),
+]
+OfModel = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Of this model.")]
 HEADS = ("STATUS", "REGIONS", "NEWS", "WHO", "IMAGE")
 LIST_EPILOG = """\
 [bold]Examples:[/bold]
@@ -36,20 +48,13 @@ not sent; what it took is told on stderr."""
 
 
 def list_images(
-    status: Annotated[
-        list[Status] | None,
-        typer.Option("--status", metavar="STATUS", help="With this one; repeat it for several."),
-    ] = None,
+    status: WithStatus = None,
     failing: Annotated[
         bool, typer.Option("--failing", help="With failed regions, whether they go on or not.")
     ] = False,
-    silent: Annotated[
-        bool, typer.Option("--silent", help="That go on, though nothing is heard of them.")
-    ] = False,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="With news in the last 2d, 12h or 30m.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Of this model.")] = None,
+    silent: Silent = False,
+    since: Since = None,
+    model: OfModel = None,
     job: Annotated[str | None, typer.Option(metavar="ID", help="Of this job.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show so many, at most.")] = LIMIT,
     show_all: Annotated[bool, typer.Option("--all", help="Show all that fit.")] = False,

@@ -81,7 +81,9 @@ def _present(job: JobItem, now: float) -> RunRecord:
         "" if who is None else f"{who.user}@{who.host}"[:_MAX_CHARACTERS],
         job.start_time if who is None else who.since,
         None if goes_on else last_news(job),
-        *(tiles.get(name) for name in RunRecord._fields[-3:]),
+        tiles.get("tile_success"),
+        tiles.get("tile_error"),
+        tiles.get("tile_count"),
     )
 
 
