@@ -62,12 +62,12 @@ class RegionSettled(Event):
 
 @dataclass(frozen=True)
 class FirstError(Event):
-    """A tile failed for a reason of a kind that was not known yet, see `kind_of`.
+    """A tile failed in a class of which none had failed yet, see `ledger.classes`.
 
     Attributes:
         region: The region.
         tile: The tile in the region.
-        reason: Why it failed.
+        reason: Why it failed; its class, where the item does not keep the text.
     """
 
     region: int

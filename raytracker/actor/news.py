@@ -16,7 +16,7 @@ from ..events import (
 )
 from ..job_table import Flush, JobItem
 from ..job_table.outbox import END, Entry, Outbox
-from ..ledger import ERROR, Layout, Ledger, Settled, kind_of, reason_of, settled_since
+from ..ledger import ERROR, Classes, Layout, Ledger, Settled, reason_of, settled_since
 from ..logs import about
 from ..status_monitor import Message, StatusMonitor
 
@@ -47,7 +47,7 @@ class News:
         self._tiles = b""  # what was durable last
         self._settled: list[Settled] = []  # since then
         self._end: tuple[str, str | None] = "", None  # status and state
-        self._kinds: set[str] = set()
+        self._classes: set[str] = set()  # those of which a tile has failed
         self._ended = False
 
     def subscribe(self, subscriber: Subscriber, *, regions: bool = True) -> None:
@@ -69,7 +69,7 @@ class News:
             now: The time, in epoch seconds.
         """
         self._layout, self._tiles = ledger.layout, ledger.tile_outcomes()
-        self._kinds = set(map(kind_of, ledger.reasons().values()))
+        self._classes = {name for _, _, name in ledger.classes().spans()}
         self.outbox, self._monitor = Outbox(job.tracker_outbox), StatusMonitor(job)
         self._of_regions |= self._monitor.topics.region is not None
         self._end, self._ended = (job.status, job.tracker_state), job.end_time is not None
@@ -114,10 +114,10 @@ class News:
         self._settled = []
         self._tiles = tiles
         self.outbox.flushed()
-        for tile, reason in sorted(flush.errors.items()):
-            kind = kind_of(reason)
-            if kind not in self._kinds:
-                self._kinds.add(kind)
+        for tile, _, name in Classes.decode(flush.classes, tiles).spans():
+            if name not in self._classes:
+                self._classes.add(name)
+                reason = flush.errors.get(tile, name)  # of many that failed not all texts are kept
                 self._tell(FirstError(*of, *layout.locate(tile), reason))
         self._tell(event)
         if flush.end_time is not None and not self._ended:

@@ -6,7 +6,7 @@ from typing import Any
 
 from raytracker.actor import Ack, Batch, Coordinator
 from raytracker.job_table import ALIVE_SECONDS, KEEP_SECONDS, JobItem
-from raytracker.ledger import Layout
+from raytracker.ledger import Layout, classes_of
 from raytracker.progress import Progress
 from tests.support.simulated_table import SimulatedClock, SimulatedTable
 
@@ -51,7 +51,7 @@ def ask(coordinator: Coordinator) -> Ack:
 def report(coordinator: Coordinator, *success: int, error: dict[int, str] | None = None) -> Ack:
     error = error or {}
     outcomes = dict.fromkeys(success, 2) | dict.fromkeys(error, 1)
-    return coordinator.report(Batch.of(outcomes, error))
+    return coordinator.report(Batch.of(outcomes, error)._replace(classes=classes_of(error)))
 
 
 def progress(coordinator: Coordinator) -> Progress:

@@ -224,3 +224,16 @@ def test_flushed_says_what_it_took() -> None:
     report(coordinator, 2)
     world.serve(coordinator, until=2)
     assert [(each.reports, each.wcu) for each in told if isinstance(each, Flushed)] == [(2, 1.0)]
+
+
+def test_the_first_error_of_a_class_is_told_though_its_text_is_not_kept() -> None:
+    """Only the texts of the lowest hundred tiles are; one of each class is told."""
+    world = World(300)
+    coordinator = world.open()
+    told = listen(coordinator)
+    report(coordinator, error={tile: f"ValueError: {tile}" for tile in range(200)})
+    world.serve(coordinator, until=2)
+    report(coordinator, error={250: "KeyError: 'a'", 251: "KeyError: 'b'"})
+    world.serve(coordinator, until=5)
+    errors = [(each.region, each.reason) for each in told if isinstance(each, FirstError)]
+    assert errors == [(0, "ValueError: 0"), (250, "KeyError")]
