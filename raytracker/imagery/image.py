@@ -1,4 +1,4 @@
-"""What an image is, and the pixels of one tile. Images are local paths or `s3://bucket/key`."""
+"""What an image is. Images are local paths or `s3://bucket/key`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioIOError
@@ -27,14 +26,11 @@ from .info import (
     check_proj,
     footprint,
     is_on_ground,
-    nodata_of,
     numpy_dtype,
 )
 from .names import absolute, is_in_s3
 from .opening import environment, head_object, open_image
-from .reading import read_window
 from .sphere import wrapped
-from .tile import Tile
 
 
 def describe(
@@ -103,41 +99,6 @@ def _described(source: Any, url: str, role: str | None) -> ImageInfo:
         fingerprint=fingerprint(files_of(source, url), head_object(role)),
     )
     return replace(info, extents=_extents(info))
-
-
-def read(tile: Tile, role: str | None = None) -> NDArray[Any]:
-    """Returns one tile's pixels as an array of (bands, rows, columns).
-
-    Only the blocks of the file that the tile touches are read. The image stays open in this
-    thread until another is read: neighbouring tiles share blocks, and small ones most of them.
-    What is padded is the band's nodata value; if it has none, the pixels before it, reflected.
-
-    Args:
-        tile: From `Grid.tile`.
-        role: The role to assume instead of the one that the image was described with.
-
-    Raises:
-        InvalidImage: The image, or this part of it, cannot be read.
-    """
-    return _padded(read_window(tile.image, tile.window, tile.bands, role), tile)
-
-
-def _padded(pixels: NDArray[Any], tile: Tile) -> NDArray[Any]:
-    beyond = (0, 0), (0, tile.height - pixels.shape[1]), (0, tile.width - pixels.shape[2])
-    if not any(map(any, beyond)):
-        return pixels
-    padded = np.pad(pixels, beyond, "reflect")
-    for band, nodata in enumerate(nodata_of(tile.image, tile.bands)):
-        if nodata is not None and _is_of(nodata, pixels.dtype):
-            padded[band, pixels.shape[1] :] = padded[band, :, pixels.shape[2] :] = nodata
-    return padded
-
-
-def _is_of(value: float, dtype: np.dtype[Any]) -> bool:
-    """Returns whether a type of pixels has a value."""
-    if dtype.kind not in "iu":
-        return True
-    return float(value).is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
 
 
 def _check_end(source: Any, url: str) -> None:

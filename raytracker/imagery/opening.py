@@ -34,6 +34,7 @@ _OPTIONS = {"GDAL_CACHEMAX": 128 * 1024 * 1024}  # bytes
 _ALWAYS = {
     "GDAL_NUM_THREADS": "1",
     "GTIFF_IGNORE_READ_ERRORS": "NO",
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",  # which takes a file's missing end for zeros
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # libjpeg says it once for each image, not each tile
 }
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidFunction, InvalidImage
-from ..imagery import Grid, Tile, check_unchanged, kept_open, plain_environment, read
+from ..errors import InvalidFunction
+from ..imagery import Grid, Tile, plain_environment
 from ..ledger import reason_of
 from ..mapping import ProcessSpoiled, TimeLimit, Worked
+from .ahead import Entry, read_ahead
 from .arrays import split
 from .assembly.asked import USUAL, Assembly
 from .assembly.features import located
@@ -26,9 +23,6 @@ from .features import encoded, features_of
 from .objects import TileResult
 from .spoiled import is_spoiled
 from .store import ResultStore
-
-AHEAD_BYTES = 16_000_000  # of pixels that are read and not used, at most, but for a batch
-GROUP_BYTES = 1_000_000  # small tiles change threads together
 
 Key = tuple[int, int]
 
@@ -204,128 +198,3 @@ class Call:
 def _run(result: Any) -> Any:
     """Returns a tile's result; a generator is run, which takes what time it takes."""
     return list(result) if isinstance(result, Iterator) else result
-
-
-class Entry(NamedTuple):
-    """A tile that was read.
-
-    Attributes:
-        tile: The tile.
-        pixels: Its pixels; None where it is empty, and such are skipped.
-        error: Why it could not be read, or None.
-    """
-
-    tile: Tile
-    pixels: Any
-    error: Exception | None
-
-    @classmethod
-    def of(cls, grid: Grid, key: Key) -> Entry:
-        """Reads a tile."""
-        tile = grid.tile(*key)
-        try:
-            empty = grid.skip_empty and not tile.mask().any()
-            return cls(tile, None if empty else read(tile), None)
-        except Exception as err:  # a block of the file may be damaged, the next one is not
-            return cls(tile, None, err)
-
-
-def read_ahead(grid: Grid, keys: Sequence[Key], batch: int = 1) -> Iterator[Entry]:
-    """Yields tiles, read in a thread while those before are used.
-
-    Args:
-        grid: How the image is cut.
-        keys: (region, tile) of each.
-        batch: So many are used together: so many are read ahead, however large they are.
-
-    Raises:
-        InvalidImage: The image's role cannot be assumed.
-    """
-    if len(keys) == 1:
-        yield from _unchanged(grid, [Entry.of(grid, keys[0])])
-        return
-    ahead = _Ahead(batch)
-    done = _reader().submit(ahead.fill, grid, keys)
-    try:
-        while (group := ahead.take()) is not None:
-            yield from group
-    finally:
-        ahead.stop()
-    done.result()
-
-
-def _unchanged(grid: Grid, group: list[Entry]) -> list[Entry]:
-    """Returns tiles just read; as errors where the image was replaced meanwhile."""
-    try:
-        check_unchanged(grid.info)
-    except InvalidImage as err:
-        return [entry._replace(pixels=None, error=err) for entry in group]
-    return group
-
-
-class _Ahead:
-    """Groups of tiles between the thread that reads and the one that uses them.
-
-    Args:
-        batch: So many tiles may wait, however large they are.
-    """
-
-    def __init__(self, batch: int) -> None:
-        self._batch = batch
-        self._changed = threading.Condition()
-        self._groups: deque[tuple[list[Entry], int]] = deque()
-        self._bytes = self._tiles = 0
-        self._is_over = False
-
-    def fill(self, grid: Grid, keys: Sequence[Key]) -> None:
-        try:
-            with kept_open(grid.info):
-                group: list[Entry] = []
-                size = 0
-                for key in keys:
-                    if self._is_over:
-                        return
-                    entry = Entry.of(grid, key)
-                    group.append(entry)
-                    size += 0 if entry.pixels is None else entry.pixels.nbytes
-                    if size >= GROUP_BYTES:
-                        self._put(_unchanged(grid, group), size)
-                        group, size = [], 0
-                self._put(_unchanged(grid, group), size)
-        finally:
-            self.stop()
-
-    def _put(self, group: list[Entry], size: int) -> None:
-        with self._changed:
-            self._changed.wait_for(
-                lambda: (
-                    self._is_over or self._tiles < self._batch or self._bytes + size <= AHEAD_BYTES
-                )
-            )
-            self._groups.append((group, size))
-            self._bytes += size
-            self._tiles += len(group)
-            self._changed.notify_all()
-
-    def take(self) -> list[Entry] | None:
-        """Returns the next group; None: there is no more."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._groups or self._is_over)
-            if not self._groups:
-                return None
-            group, size = self._groups.popleft()
-            self._bytes -= size
-            self._tiles -= len(group)
-            self._changed.notify_all()
-            return group
-
-    def stop(self) -> None:
-        with self._changed:
-            self._is_over = True
-            self._changed.notify_all()
-
-
-@functools.cache
-def _reader() -> ThreadPoolExecutor:
-    # One a process, for good: the image stays open in it from one chunk to the next.
-    return ThreadPoolExecutor(1, "raytracker-read")

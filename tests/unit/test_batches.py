@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.windows import Window
 
 from raytracker import Work
 from raytracker.errors import InvalidFunction, InvalidImage
-from raytracker.imagery import ImageInfo, Tile, describe, plan, read
+from raytracker.imagery import ImageInfo, Tile, describe, pixels, plan, read
 from raytracker.mapping import ProcessSpoiled, TimeLimit
-from raytracker.pipeline import worker
+from raytracker.pipeline.ahead import Entry
 from raytracker.pipeline.assembly.asked import USUAL
 from raytracker.pipeline.features import encode_features
 from raytracker.pipeline.objects import TileResult
-from raytracker.pipeline.worker import Call, Entry, Worker
+from raytracker.pipeline.worker import Call, Worker
 from tests.support.grids import image, tiles
 from tests.support.images import make_image
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 
@@ -253,12 +253,15 @@ def test_a_tile_that_is_not_read_or_not_kept_is_an_error(
     grid = plan(info, (5, SIDE))
     keys = [(tile.region, tile.number) for tile in tiles(grid)]
 
-    def read_some(tile: Tile) -> Any:
-        if tile.column == 1:
-            raise InvalidImage("a block is damaged")
-        return read(tile)
+    damaged = grid.tile(*keys[1]).col_off
+    whole = pixels.read_window
 
-    monkeypatch.setattr("raytracker.pipeline.worker.read", read_some)
+    def read_some(image: ImageInfo, window: Window, *args: Any) -> Any:
+        if window.col_off <= damaged < window.col_off + window.width:
+            raise InvalidImage("a block is damaged")
+        return whole(image, window, *args)
+
+    monkeypatch.setattr(pixels, "read_window", read_some)
     batches: list[list[int]] = []
 
     def find(pixels: Any, its: list[Tile]) -> Any:
@@ -293,33 +296,3 @@ def test_how_many_workers_cannot_be(concurrency: Any) -> None:
     """They are refused by name and value."""
     with pytest.raises(ValueError, match=r"^concurrency=.*: give a number, at least 1, or \(least"):
         Work(concurrency=concurrency)
-
-
-@pytest.mark.parametrize(("batch", "ahead"), [(1, 3), (3, 3), (6, 6)])
-def test_so_much_is_read_ahead(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, ahead: int
-) -> None:
-    """As many bytes as are allowed, but always the next batch."""
-    monkeypatch.setattr(worker, "AHEAD_BYTES", 3 * 64)
-    monkeypatch.setattr(worker, "GROUP_BYTES", 1)
-    grid = plan(
-        describe(make_image(tmp_path / "i.tif", np.zeros((1, 8, 8 * 16), np.uint8))),
-        8,
-        region_size=8,
-    )
-    read: list[Tile] = []
-    of = Entry.of
-
-    def counted(grid: Any, key: Any) -> Entry:
-        entry = of(grid, key)
-        read.append(entry.tile)
-        return entry
-
-    monkeypatch.setattr(Entry, "of", counted)
-    taken = worker.read_ahead(grid, [(region, 0) for region in range(16)], batch)
-    for count in range(1, 17):
-        next(taken)
-        expected = min(16, count + ahead + 1)  # and one that waits to be taken in
-        wait_until(lambda: len(read) >= expected, 10)  # noqa: B023
-        assert len(read) == expected
-    assert next(taken, None) is None

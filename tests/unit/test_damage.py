@@ -13,7 +13,8 @@ import rasterio.shutil
 
 from raytracker import imagery
 from raytracker.errors import InvalidImage
-from raytracker.imagery import plan, read
+from raytracker.imagery import Tile, plan, read
+from raytracker.pipeline.ahead import read_ahead
 from tests.support.images import make_image
 
 # Drivers whose images may name other files; these are made by the tests.
@@ -50,17 +51,31 @@ def _outcomes(path: Path, pixels: Any, tile_size: int = TILE) -> tuple[int, int,
         grid = plan(describe(path), tile_size)
     except InvalidImage:
         return 0, 1, 0
-    right = errors = wrong = 0
-    for number in range(grid.tiles_per_region[0]):
-        tile = grid.tile(0, number)
-        rows, columns = tile.window.toslices()
-        try:
-            same = np.array_equal(read(tile), pixels[:, rows, columns])
-        except InvalidImage:
-            errors += 1
-        else:
-            right, wrong = right + same, wrong + (not same)
-    return right, errors, wrong
+    numbers = range(grid.tiles_per_region[0])
+    every = [grid.tile(0, number) for number in numbers]
+    alone = [_outcome(_read(tile), tile, pixels) for tile in every]
+    # Neighbours are read at once there, as small as these are.
+    ahead = [
+        _outcome(entry.error or entry.pixels, entry.tile, pixels)
+        for entry in read_ahead(grid, [(0, number) for number in numbers])
+    ]
+    assert ahead.count("wrong") <= alone.count("wrong")
+    assert ("error" in ahead) == ("error" in alone)
+    return alone.count("right"), alone.count("error"), alone.count("wrong")
+
+
+def _read(tile: Tile) -> Any:
+    try:
+        return read(tile)
+    except InvalidImage as err:
+        return err
+
+
+def _outcome(read: Any, tile: Tile, pixels: Any) -> str:
+    if isinstance(read, Exception):
+        return "error"
+    rows, columns = tile.window.toslices()
+    return "right" if np.array_equal(read, pixels[:, rows, columns]) else "wrong"
 
 
 def _largest(path: Path) -> Path:
