@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -157,7 +158,7 @@ class _Kept(threading.local):
                     f"{image.url} is {source.width} x {source.height} pixels now, and was "
                     f"{image.width} x {image.height} when it was planned: start it again"
                 )
-            head = head_object(role or image.role)
+            head = functools.cache(head_object(role or image.role))  # one answer for both
             files = files_of(source, image.url)
             found = stamp(files, head), fingerprint(files, head)
             if image.fingerprint is not None and found[1] != image.fingerprint:
