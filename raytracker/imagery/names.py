@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -102,9 +103,12 @@ def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
+        shown: str | bytes = text
+        with suppress(UnicodeEncodeError):  # half a character is no file's name
+            shown = os.fsencode(text)
         raise InvalidImage(
-            f"{os.fsencode(text)!a} is not UTF-8, as the job table's key and GDAL want it: "
-            "rename the file, or make a link to it"
+            f"{shown!a} is not UTF-8, as the job table's key and GDAL want it: rename the file, "
+            "or make a link to it"
         ) from None
 
 

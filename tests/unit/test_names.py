@@ -189,6 +189,13 @@ def test_a_name_that_is_not_utf_8(folder: Path) -> None:
         str(err.value).encode()
 
 
+@pytest.mark.parametrize("name", ["scene \ud800", "s3://bucket/\ud800.tif", "netcdf:\udfff:band"])
+def test_half_a_character_is_no_name(folder: Path, name: str) -> None:
+    """As an item may have it, which JSON lets in."""
+    with pytest.raises(InvalidImage, match=r"\\ud[8f][0f][0f].* is not UTF-8"):
+        describe(name)
+
+
 # --- objects ---
 
 
