@@ -367,7 +367,7 @@ MUTATIONS = [
     Mutation(
         "an image that ends before its output is there",
         (("pipeline/process.py", "ends=store is None,", "ends=True,"),),
-        ("tests/integration/test_delivery.py::test_a_full_disk_at_the_merge",),
+        ("tests/integration/test_delivery.py::test_a_file_that_cannot_be_written_at_the_end",),
     ),
     Mutation(
         "a table that is there, and changed",
