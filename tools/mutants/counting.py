@@ -121,7 +121,7 @@ MUTATIONS = [
         ("tests/unit/test_pacing.py",),
     ),
     Mutation(
-        "an item that expires under its tracker",
+        "an actor that does not wake to renew an item",
         (
             (
                 "actor/coordinator.py",

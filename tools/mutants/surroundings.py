@@ -301,7 +301,7 @@ MUTATIONS = [
     ),
     # --- the table ---
     Mutation(
-        "a table that is away, and nobody says so",
+        "a table that is away, and no error names it",
         (
             (
                 "actor/trouble.py",
