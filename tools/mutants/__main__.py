@@ -52,8 +52,9 @@ def notice(mutation: Mutation) -> str | None:
         for name in ("raytracker", "tests", "pyproject.toml"):
             source, target = ROOT / name, Path(folder, name)
             shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-        if (ROOT / ".cache").exists():
-            Path(folder, ".cache").symlink_to(ROOT / ".cache")
+        for name in ("examples", ".cache"):
+            if (ROOT / name).exists():
+                Path(folder, name).symlink_to(ROOT / name)
         for name, old, new in mutation.changes:
             path = Path(folder, "raytracker", name)
             text = path.read_text()
