@@ -139,12 +139,16 @@ def test_the_unit_tests_run_beside_chaos(
     ids=["passes", "is skipped", "ends pytest", "has no test"],
 )
 def test_a_part_that_passed_no_test_failed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, test: str, count: Count
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    test: str,
+    count: Count,
 ):
     """Whatever status pytest ended with, or did not live to tell."""
     with_parts(monkeypatch, tmp_path, unit=test)
-    assert run_tests.run("unit") == count
     assert run_tests.main(["unit"]) == (1 if count.failed else 0)
+    assert f"unit: {count}\n" in capfd.readouterr().out
 
 
 def test_a_missing_environment_is_a_failure(

@@ -14,11 +14,12 @@ from botocore.awsrequest import AWSResponse
 from raytracker.ddb import TableConnection
 from raytracker.errors import TableError
 
-# Unpickles a table and tells where its requests go, and for which region they are signed.
+# Unpickles tables and tells where their requests go, and for which region they are signed.
 ELSEWHERE = """
 import pickle, sys
 from tests.unit.test_ddb_settings import asks
-print(*asks(pickle.load(sys.stdin.buffer)))
+for table in pickle.load(sys.stdin.buffer):
+    print(*asks(table))
 """
 VPC = "https://vpce-0a1b-c2d3.dynamodb.us-east-1.vpce.amazonaws.com"
 
@@ -44,38 +45,49 @@ class Body:
         yield b"{}"
 
 
-@pytest.mark.parametrize(
-    ("variables", "url"),
-    [
-        ({}, "https://dynamodb.us-east-1.amazonaws.com"),
-        ({"AWS_DEFAULT_REGION": "cn-north-1"}, "https://dynamodb.cn-north-1.amazonaws.com.cn"),
-        ({"AWS_ENDPOINT_URL_DYNAMODB": VPC}, VPC),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:8000"}, "http://127.0.0.1:8000"),
-        ({"AWS_USE_FIPS_ENDPOINT": "true"}, "https://dynamodb-fips.us-east-1.amazonaws.com"),
-        ({"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "https://dynamodb.us-east-1.api.aws"),
-        (
-            {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "true"},
-            "https://dynamodb-fips.us-east-1.api.aws",
-        ),
-    ],
-)
-def test_a_table_is_the_same_in_every_process(
+FOUND: list[tuple[dict[str, str], str]] = [
+    ({}, "https://dynamodb.us-east-1.amazonaws.com"),
+    ({"AWS_DEFAULT_REGION": "cn-north-1"}, "https://dynamodb.cn-north-1.amazonaws.com.cn"),
+    ({"AWS_ENDPOINT_URL_DYNAMODB": VPC}, VPC),
+    ({"AWS_ENDPOINT_URL": "http://127.0.0.1:8000"}, "http://127.0.0.1:8000"),
+    ({"AWS_USE_FIPS_ENDPOINT": "true"}, "https://dynamodb-fips.us-east-1.amazonaws.com"),
+    ({"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "https://dynamodb.us-east-1.api.aws"),
+    (
+        {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "true"},
+        "https://dynamodb-fips.us-east-1.api.aws",
+    ),
+]
+
+
+@pytest.mark.parametrize(("variables", "url"), FOUND)
+def test_a_table_is_where_boto3_finds_it(
     variables: dict[str, str], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where boto3 finds it in this one, also under a bare environment; and in this one again."""
+    """And there again after pickling."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     table = TableConnection("jobs").spelt_out()
-    here = asks(table)
-    assert here == (url, os.environ["AWS_DEFAULT_REGION"])
-    pickled = pickle.dumps(table)
-    assert asks(pickle.loads(pickled)) == here
+    here = url, os.environ["AWS_DEFAULT_REGION"]
+    assert asks(table) == here
+    assert asks(pickle.loads(pickle.dumps(table))) == here
+
+
+def test_a_table_is_the_same_in_every_process() -> None:
+    """Also under a bare environment: what the variables said goes with it."""
+    tables, told = [], ""
+    for variables, url in FOUND:
+        with pytest.MonkeyPatch.context() as patched:
+            for name, value in variables.items():
+                patched.setenv(name, value)
+            tables.append(TableConnection("jobs").spelt_out())
+            told += f"{url} {os.environ['AWS_DEFAULT_REGION']}\n"
     keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "PATH", "PYTHONPATH")
     bare = {name: os.environ[name] for name in keys if name in os.environ}
+    line = [sys.executable, "-c", ELSEWHERE]
     elsewhere = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE], input=pickled, env=bare, capture_output=True, check=True
+        line, input=pickle.dumps(tables), env=bare, capture_output=True, check=True
     )
-    assert tuple(elsewhere.stdout.decode().split()) == here
+    assert elsewhere.stdout.decode() == told
 
 
 def test_what_was_given_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
