@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from enum import Enum
 from typing import Annotated, Any
@@ -70,6 +72,7 @@ class RoiCrs(str, Enum):
 
 def main() -> None:
     """Runs the command; the entry point."""
+    atexit.register(gc.freeze)  # Python's last search for garbage, in all modules, frees nothing
     app(prog_name="raytracker")  # also as `python -m raytracker`: completion goes by this name
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -24,10 +27,20 @@ def draw(
     allow_driver: AllowDriver = None,
 ) -> None:
     """Draw an image and what of it is no success, from the table and the image alone."""
-    with told():
+    with told(), _uncollected():
         from .map import map_image
         from .show import printable
 
         job = job_of(image_id, table_name_of(table))
         path = map_image(job, output, allow_url=allow_url, allow_driver=allow_driver or ())
         typer.echo(f"picture    {printable(path)}")
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Looks for no cyclic garbage: there is little, and the search takes a sixth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -14,7 +14,8 @@ from typing import Any, Literal, cast
 from ..errors import InvalidFunction
 from ..events import Subscriber
 from ..image_request import ImageRequest
-from ..imagery import Cut, Edges, Size, order
+from ..imagery import Cut, Edges, Size
+from ..imagery.order import order
 from ..job_table import KEEP_SECONDS, JobItem, JobTable
 from ..mapping import Results, TimeLimit
 from ..progress import Progress

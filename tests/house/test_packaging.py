@@ -1,5 +1,6 @@
 """What is packed, and what an import of it costs."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -7,9 +8,15 @@ from email import message_from_string
 from email.message import Message
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import raytracker
+from raytracker import JobItem, JobTable
+from raytracker.imagery import describe, plan
+from raytracker.run.beginning import How, begin
+from tests.support.images import make_image
+from tests.support.moto_s3 import moto_server
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {
@@ -92,3 +99,47 @@ def test_the_ledger_needs_neither_ray_nor_boto3(module: str):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert not {"ray", "boto3"} & set(modules.split())
+
+
+IN_COMMAND = """
+import atexit, sys
+atexit.register(lambda: print(*sys.modules))
+sys.argv[0] = "raytracker"
+from raytracker.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "unused"),
+    [
+        ("--help", HEAVY - {"rich"}),
+        ("list --table Jobs", HEAVY - {"boto3", "botocore", "rich"}),
+        ("status scene --table Jobs", HEAVY - {"boto3", "botocore", "rich"}),
+        ("status away --table Jobs", HEAVY - {"boto3", "botocore", "rich"}),
+        ("errors scene --table Jobs", HEAVY - {"boto3", "botocore", "rich"}),
+        ("delete away --table Jobs --yes", HEAVY - {"boto3", "botocore", "rich"}),
+        ("map scene --table Jobs --output map.png", {"ray", "pyarrow"}),
+    ],
+)
+def test_a_command_imports_what_it_uses(args: str, unused: set[str], tmp_path: Path):
+    """Who asks how an image stands does not wait for GDAL; who draws one does not for Ray."""
+    image = make_image(tmp_path / "scene.tif", np.ones((1, 64, 64), "uint8"))
+    grid = plan(describe(image), 32)
+    with moto_server() as endpoint:
+        table = JobTable("Jobs", endpoint_url=endpoint)
+        table.create()
+        job = JobItem("scene", image_url=str(image))
+        begin(job, grid.tiles_per_region, table, "error", grid.to_dict(), False, How())
+        done = subprocess.run(
+            [sys.executable, "-c", IN_COMMAND, *args.split()],
+            env={**os.environ, "AWS_ENDPOINT_URL": endpoint},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "Traceback" not in done.stderr, done.stderr
+    modules = set(done.stdout.split())
+    assert "raytracker.cli.command" in modules
+    assert not unused & modules

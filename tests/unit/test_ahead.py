@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raytracker.imagery import Block, Grid, blocks, describe, order, pixels, plan, read
+from raytracker.imagery import Block, Grid, blocks, describe, pixels, plan, read
+from raytracker.imagery.order import order
 from raytracker.pipeline import ahead
 from raytracker.pipeline.ahead import Entry, read_ahead
 from tests.support.grids import grids, tiles

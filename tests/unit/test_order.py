@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raytracker.imagery import Grid, order, plan
+from raytracker.imagery import Grid, plan
+from raytracker.imagery.order import order
 from tests.support.grids import grids, image, square, tiles, with_roi
 
 
