@@ -121,7 +121,7 @@ class ImageTracker(Teller):
             InvalidLayout: There is no region, one without a tile, or more than an item holds.
             InvalidImageId: The image_id is empty or longer than DynamoDB allows.
             ResumeMismatch: A resume with another layout or grid than the item's.
-            ValueError: `pool`, `pool_size`, `keep_for`, `on_event` or a topic is none.
+            ValueError: A number, `pool`, `on_event` or a topic is none; nothing is written.
             RayNotInitialized: This process is not connected to a Ray cluster.
             TableError: DynamoDB refuses the write.
             TableUnavailable: DynamoDB did not answer for half a minute.
@@ -166,7 +166,7 @@ class ImageTracker(Teller):
             ImageInUse: Another process runs it, and lives.
             ResumeMismatch: No run ever tracked the item.
             LedgerError: The item's ledger cannot be read.
-            ValueError: `pool`, `pool_size`, `keep_for` or `on_event` is none.
+            ValueError: A number, `pool` or `on_event` is none; nothing is written.
             RayNotInitialized: This process is not connected to a Ray cluster.
         """
         pace = flush_interval, max_wcu_per_second, keep_for

@@ -15,6 +15,7 @@ import ray
 from .. import __version__
 from ..errors import TableError
 from ..job_table import KEEP_SECONDS
+from ..numeric import check_number
 from ..ray_runtime import in_a_line, node_address, runtime_environment
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ class Pool(NamedTuple):
             return None
         if not name:
             raise ValueError("pool='': a pool has a name")
-        if size < 1:
-            raise ValueError(f"pool_size={size}: a pool has at least one actor")
+        check_number("pool_size", size, 1, whole=True)
         made_of = f"{__version__} {runtime_environment()}"
         return cls(name, size, hashlib.sha256(made_of.encode()).hexdigest()[:8])
 

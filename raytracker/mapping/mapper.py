@@ -14,6 +14,7 @@ import ray
 from ray.exceptions import RayError
 
 from ..errors import RayNotInitialized
+from ..numeric import check_number
 from ..ray_runtime import check_sendable, cluster, holding_connection, in_worker
 from ..run import Run
 from .chunks import Chunked, ChunkFunction, reporting
@@ -57,10 +58,8 @@ def map_chunks(
     tolerance: Tolerance,
 ) -> Results:
     """Maps the pending tiles in chunks; see `ImageTracker.map_chunks`."""
-    if retries < 0:
-        raise ValueError(f"retries={retries}: it is at least 0")
-    if grain < 1:
-        raise ValueError(f"grain={grain}: it is at least 1")
+    check_number("retries", retries, whole=True)
+    check_number("grain", grain, 1, whole=True)
     work_through = reporting(run, function)
     check_sendable(work_through)
     executor: Executor

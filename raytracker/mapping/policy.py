@@ -13,6 +13,7 @@ from types import FrameType
 
 from ..errors import TaskTimeout
 from ..ledger import Ledger
+from ..numeric import check_number
 
 GRACE_SECONDS = 5.0
 TASKS_PER_CPU = 4  # more than run, so that none waits for its driver, and an autoscaler sees them
@@ -37,8 +38,8 @@ class Bound:
         cpus: Callable[[], float],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if most is not None and most < 1:
-            raise ValueError(f"max_in_flight={most}: it is at least 1")
+        if most is not None:
+            check_number("max_in_flight", most, 1, whole=True)
         self._cpus = None if most is not None else cpus
         self._clock = clock
         self._now = most or TASKS_PER_CPU
@@ -74,8 +75,8 @@ class TimeLimit:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
-        if self.seconds is not None and not self.seconds > 0:
-            raise ValueError(f"timeout={self.seconds}: it is more than 0 seconds")
+        if self.seconds is not None:
+            check_number("timeout", self.seconds, unequal=True)
 
     def times(self, count: int) -> TimeLimit:
         """Returns the limit of so many, one after another."""
@@ -156,10 +157,10 @@ class Tolerance:
     percentage: float | None = None
 
     def __post_init__(self) -> None:
-        if self.count is not None and self.count < 0:
-            raise ValueError(f"tolerated_failure_count={self.count}: it is at least 0")
-        if self.percentage is not None and not 0 <= self.percentage <= 100:
-            raise ValueError(f"tolerated_failure_percentage={self.percentage}: it is 0 to 100")
+        if self.count is not None:
+            check_number("tolerated_failure_count", self.count, whole=True)
+        if self.percentage is not None:
+            check_number("tolerated_failure_percentage", self.percentage, 0, 100)
 
     def __bool__(self) -> bool:
         """Whether there is a limit."""

@@ -11,13 +11,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Literal, cast
 
-from ..errors import InvalidFunction
 from ..events import Subscriber
 from ..image_request import ImageRequest
 from ..imagery import Cut, Edges, Size
 from ..imagery.order import order
 from ..job_table import KEEP_SECONDS, JobItem, JobTable
 from ..mapping import Results, TimeLimit
+from ..numeric import check_number
 from ..progress import Progress
 from ..ray_runtime import check_connected
 from ..run import IfExists, job_table
@@ -175,6 +175,7 @@ def process_image(
         ResumeMismatch: A resume is given something else than the run began with.
         ImageInUse: Another process runs the image, and lives.
         InvalidFunction: The function is none, or does not return a result for each of a batch.
+        ValueError: `batch_size`, `keep_for` or a topic is none; nothing has been changed.
         ModelFailed: No worker could make the model; nothing has been counted for that, and a resume
             goes on.
         CannotBePlaced: No node has what `work` asks for, and there is no autoscaler; likewise.
@@ -184,8 +185,8 @@ def process_image(
         JobStopped: More tiles failed than `work` tolerates.
         JobCancelled, TrackerSuperseded, JobVanished: What ended this run.
     """
-    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
-        raise InvalidFunction(f"batch_size={batch_size!r}: it is a number of tiles, at least 1")
+    if batch_size is not None:
+        check_number("batch_size", batch_size, 1, whole=True)
     workers = workers_of(function, work)
     check_connected()
     table = job_table(table)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..mapping import TimeLimit, Tolerance
+from ..numeric import check_number, check_resource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,25 +61,33 @@ class Work:
     tolerated_failure_percentage: float | None = None
 
     def __post_init__(self) -> None:
-        if self.retries < 0:
-            raise ValueError(f"retries={self.retries}: it is at least 0")
+        check_number("retries", self.retries, whole=True)
+        self._check_resources()
         if isinstance(self.fn_constructor_args, str):
             raise ValueError(
                 f"fn_constructor_args={self.fn_constructor_args!r}: give a tuple, such as "
                 f"({self.fn_constructor_args!r},)"
             )
         if self.concurrency is not None:
-            self._check(self.concurrency)
+            self._check_concurrency(self.concurrency)
         TimeLimit(self.timeout)
         Tolerance(self.tolerated_failure_count, self.tolerated_failure_percentage)
 
-    def _check(self, concurrency: Any) -> None:
-        numbers = concurrency if isinstance(concurrency, (tuple, list)) else (concurrency,)
-        if (
-            len(numbers) not in (1, 2)
-            or not all(isinstance(number, int) and number >= 1 for number in numbers)
-            or list(numbers) != sorted(numbers)
-        ):
+    def _check_resources(self) -> None:
+        for name in ("num_cpus", "num_gpus", "memory"):
+            if (amount := getattr(self, name)) is not None:
+                check_resource(name, amount)
+        if self.resources is not None and not isinstance(self.resources, Mapping):
+            raise ValueError(f"resources={self.resources!r}: give amounts by name")
+        for name, amount in (self.resources or {}).items():
+            check_resource(f"resources[{name!r}]", amount)
+
+    def _check_concurrency(self, concurrency: Any) -> None:
+        is_range = isinstance(concurrency, (tuple, list))
+        numbers = list(concurrency) if is_range else [concurrency]
+        for number in numbers:
+            check_number("concurrency", number, 1, whole=True)
+        if (is_range and len(numbers) != 2) or numbers != sorted(numbers):
             raise ValueError(
                 f"concurrency={concurrency!r}: give a number, at least 1, or (least, most)"
             )
@@ -88,10 +97,10 @@ class Work:
         """How many workers there are at first, and at most; None: as many as the nodes hold."""
         if self.concurrency is None:
             return 1, None
-        if isinstance(self.concurrency, int):
-            return self.concurrency, self.concurrency
-        least, most = self.concurrency
-        return least, most
+        if isinstance(self.concurrency, (tuple, list)):
+            least, most = self.concurrency
+            return int(least), int(most)
+        return int(self.concurrency), int(self.concurrency)
 
     @property
     def ray_options(self) -> dict[str, Any]:

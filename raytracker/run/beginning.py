@@ -26,6 +26,7 @@ from ..job_table import (
     with_cut,
 )
 from ..ledger import Layout
+from ..numeric import check_number
 from ..ray_runtime import check_connected, job_name
 from .patience import patiently
 from .taking import once_free
@@ -75,10 +76,12 @@ class How(NamedTuple):
 
         Raises:
             RayNotInitialized: This process is not connected to a cluster.
-            ValueError: `keep_for`, `pool` or `pool_size` is none; or `on_event` is too large.
+            ValueError: One of these is none; or `on_event` is too large.
             TypeError: `on_event` cannot be called, or pickled.
         """
         check_connected()
+        check_number("flush_interval", flush_interval)
+        check_number("max_wcu_per_second", max_wcu_per_second, unequal=True)
         keep, host = _seconds(keep_for), Pool.of(pool, pool_size)
         pauses = float(flush_interval), float(max_wcu_per_second)
         return cls(*pauses, keep, host, ends, bool(take_over), pickled(on_event), topics)
@@ -276,10 +279,9 @@ def _seconds(keep_for: float | timedelta | None) -> int | None:
         return None
     seconds = keep_for.total_seconds() if isinstance(keep_for, timedelta) else keep_for
     try:
-        if not 1 <= seconds <= MOST_KEPT_SECONDS:
-            raise ValueError
+        check_number("keep_for", seconds, 1, MOST_KEPT_SECONDS)
         return int(seconds)
-    except (TypeError, ValueError):
+    except ValueError:
         raise ValueError(
             f"keep_for={keep_for!r}: seconds, one at least, or a timedelta, that the item is kept "
             "after the last sign of life; None keeps it for ever"

@@ -1,0 +1,55 @@
+"""Numbers that somebody gives as arguments, checked before anything is done with them."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+
+def check_number(
+    name: str,
+    value: Any,
+    least: float = 0,
+    most: float = math.inf,
+    *,
+    whole: bool = False,
+    unequal: bool = False,
+) -> None:
+    """Checks that an argument is a finite number, Python's or numpy's, in its range.
+
+    Args:
+        name: What the argument is called.
+        value: What was given.
+        least: The least that it may be.
+        most: The most.
+        whole: It is a number of things.
+        unequal: It is more than `least`.
+
+    Raises:
+        ValueError: It is none; the text names the value, and what it may be.
+    """
+    is_number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    if (
+        is_number
+        and math.isfinite(value)
+        and least <= value <= most
+        and not (unequal and value == least)
+    ):
+        return
+    kind = "a whole number" if whole else "a number"
+    where = f"{'more than' if unequal else 'at least'} {least:g}"
+    if most < math.inf:
+        where = f"from {least:g} to {most:g}"
+    raise ValueError(f"{name}={value!r}: give {kind}, {where}")
+
+
+def check_resource(name: str, value: Any) -> None:
+    """Checks that an argument is an amount of a resource, as Ray takes it.
+
+    Raises:
+        ValueError: It is none; of more than one, Ray gives no part.
+    """
+    check_number(name, value)
+    if value > 1 and value != int(value):
+        raise ValueError(f"{name}={value!r}: give a whole number, or at most 1")
