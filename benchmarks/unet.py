@@ -109,7 +109,7 @@ def unet(bench: Bench) -> None:
             for each in folder.glob("worker-*"):
                 each.unlink()
             begun = time.monotonic()
-            process_image(
+            job = process_image(
                 folder / "scene.tif",
                 workers,
                 table=table,
@@ -121,6 +121,7 @@ def unet(bench: Bench) -> None:
                 blend="mean",
             )
             seconds = time.monotonic() - begun
+            assert job.status == "SUCCESS", job.status
             mb = sum(float(each.read_text()) for each in folder.glob("worker-*"))
             memory["raytracker"].append(mb)
             return seconds
@@ -165,7 +166,12 @@ def _scene(size: int) -> NDArray[np.float32]:
 
 
 def _write(scene: NDArray[Any], path: Path) -> None:
-    padded = np.pad(scene, ((LEAD, TILE + 1 + LEAD), (LEAD, TILE + 1 + LEAD), (0, 0)), "symmetric")
+    """Writes a scene with what csmask puts around it, as far as its tiles reach: all are whole."""
+    around = (LEAD, TILE + 1 + LEAD)
+    padded = np.pad(scene, (around, around, (0, 0)), "symmetric")
+    step = TILE - OVERLAP
+    side = (len(padded) - TILE) // step * step + TILE
+    padded = padded[:side, :side]
     rows, columns, bands = padded.shape
     profile = {
         "tiled": True,
