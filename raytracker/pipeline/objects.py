@@ -29,8 +29,8 @@ MAX_UNPACKED_BYTES = 256_000_000  # and of its lines; a larger one is not writte
 MAX_ARRAY_BYTES = 4_000_000_000
 _PIECE = 1_024  # of an object: unpacked, at most a thousand times as large
 PACKING = 1  # smaller objects take longer to pack than they save
-_SAMPLE = 65_536  # bytes of an array that tell whether packing it is worth the while,
-_WORTH = 0.75  # which it is where they become so small: scores, mostly noise, take long and don't
+_SAMPLE = 16_384  # bytes of an array that tell whether packing it is worth the while,
+_WORTH = 0.5  # which it is where they become so small: scores take as long as a model, and don't
 _KINDS = "buif"  # of arrays: what a raster holds
 
 Key = tuple[int, int]

@@ -43,6 +43,16 @@ def test_noise_is_not_packed(order: Any) -> None:
     assert size >= noise.nbytes
 
 
+def test_scores_are_not_packed() -> None:
+    """Half of them are sure, which packs well; the others take longer than that saves."""
+    rng = np.random.default_rng(1)
+    scores = rng.integers(0, 10_001, (3, 256, 256), np.uint16)
+    scores[rng.random(scores.shape) < 0.5] = 0
+    found, size = read_back(scores)
+    assert (found == scores).all()
+    assert size >= scores.nbytes
+
+
 def test_a_mask_is_packed() -> None:
     """A hundredth of its pixels are left."""
     mask = np.zeros((1, 512, 512), np.uint8)
