@@ -188,6 +188,21 @@ def test_a_mean_is_weighted_over_what_is_shared(data: st.DataObject) -> None:
     assert set(found[~np.isnan(found)]) <= {np.float32(0.1)}
 
 
+@pytest.mark.parametrize("how", [CROP, MEAN])
+def test_each_array_is_asked_for_once(how: RasterAssembly) -> None:
+    """Though rows of a part share tiles: it is unpacked for it."""
+    grid = plan(info_of(60, 90), 20, 10)
+    tiles, asked = tiles_of(grid), []
+
+    def array_of(tile: Tile) -> NDArray[Any]:
+        asked.append((tile.row, tile.column))
+        return np.ones((1, tile.height, tile.width), np.uint8)
+
+    keys = [(tile.region, tile.number) for tile in tiles]
+    mosaic(grid, Part(range(grid.rows), range(grid.columns)), keys, array_of, U8, how)
+    assert sorted(asked) == sorted((tile.row, tile.column) for tile in tiles)
+
+
 def test_a_raster_is_a_cog_and_the_same_bytes_every_time(store: ResultStore) -> None:
     """With overviews; on the ground as the image is."""
     grid = plan(info_of(1500, 1200), 500)

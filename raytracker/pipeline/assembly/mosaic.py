@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +19,17 @@ from .source import Kind, Part
 
 BLOCK = 512
 # The file of a part is read once, by who joins them: quickly made, and small enough.
-PROFILE = {"driver": "GTiff", "compress": "zstd", "zstd_level": 1, "bigtiff": "if_safer"}
+PROFILE = {
+    "driver": "GTiff",
+    "compress": "zstd",
+    "zstd_level": 1,
+    "bigtiff": "if_safer",
+    "num_threads": 2,  # blocks are packed while the next ones are made
+}
 MOST_WEIGHT = 4096  # of a pixel, down and across each
 
 ArrayOf = Callable[[Tile], "NDArray[Any] | None"]
+Found = Sequence[tuple[Tile, "NDArray[Any]"]]
 
 
 class Rectangle(NamedTuple):
@@ -111,7 +118,8 @@ def mosaic(
 ) -> bytes:
     """Returns a part of a raster as a GeoTIFF, of which only the pixels count.
 
-    A row of tiles of it is in memory at a time.
+    A row of tiles of it is in memory at a time, and for "mean" what meets it. No array is asked for
+    twice: each is unpacked then.
 
     Args:
         grid: How the image is cut.
@@ -127,7 +135,7 @@ def mosaic(
     """
     stride, nodata = how.stride, nodata_of(kind, how.nodata)
     whole = rectangle_of(grid, part, stride)
-    tiles = [grid.tile(*key) for key in keys]
+    tiles = {key: grid.tile(*key) for key in keys}
     fill = _cropped if how.blend == "crop" else _mean
     overlap = grid.down.overlap // stride, grid.across.overlap // stride
     profile = {
@@ -139,16 +147,30 @@ def mosaic(
         "dtype": kind.dtype,
         "transform": Affine.scale(2),  # any: rasterio warns of none
     }
+    known: dict[Key, NDArray[Any] | None] = {}
     with MemoryFile() as memory:
         with memory.open(**profile) as written:
             for row in part.rows:
                 place = rectangle_of(grid, Part(range(row, row + 1), part.columns), stride)
                 near = grid.down.near(row) if how.blend == "mean" else (row,)
-                there = [tile for tile in tiles if tile.row in near]
-                pixels = fill(there, array_of, _Strip(place, kind, stride, nodata, overlap))
+                there = {key: tile for key, tile in tiles.items() if tile.row in near}
+                _keep(known, there, array_of)
+                found = [(there[k], array) for k in there if (array := known[k]) is not None]
+                pixels = fill(found, _Strip(place, kind, stride, nodata, overlap))
                 top, bottom = place.top - whole.top, place.bottom - whole.top
                 written.write(pixels, window=((top, bottom), (0, profile["width"])))
         return bytes(memory.read())
+
+
+def _keep(
+    known: dict[Key, NDArray[Any] | None], tiles: Mapping[Key, Tile], array_of: ArrayOf
+) -> None:
+    """Makes what is known the arrays of these tiles."""
+    for key in known.keys() - tiles.keys():
+        del known[key]
+    for key, tile in tiles.items():
+        if key not in known:
+            known[key] = array_of(tile)
 
 
 def _blocks(whole: Rectangle) -> dict[str, Any]:
@@ -157,14 +179,11 @@ def _blocks(whole: Rectangle) -> dict[str, Any]:
     return {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK}
 
 
-def _cropped(tiles: Sequence[Tile], array_of: ArrayOf, strip: _Strip) -> NDArray[Any]:
+def _cropped(found: Found, strip: _Strip) -> NDArray[Any]:
     """Returns the pixels of a strip, each of the tile whose core it is in."""
     pixels = strip.empty()
     place, stride = strip.place, strip.stride
-    for tile in tiles:
-        array = array_of(tile)
-        if array is None:
-            continue
+    for tile, array in found:
         core = tile.core
         top, left = int(core.row_off) // stride, int(core.col_off) // stride
         bottom = -(-int(core.row_off + core.height) // stride)
@@ -176,7 +195,7 @@ def _cropped(tiles: Sequence[Tile], array_of: ArrayOf, strip: _Strip) -> NDArray
     return pixels
 
 
-def _mean(tiles: Sequence[Tile], array_of: ArrayOf, strip: _Strip) -> NDArray[Any]:
+def _mean(found: Found, strip: _Strip) -> NDArray[Any]:
     """Returns the pixels of a strip, each the mean of all tiles that have it.
 
     A tile's weight falls over what it shares, in whole numbers: so what is the same in all tiles,
@@ -186,21 +205,18 @@ def _mean(tiles: Sequence[Tile], array_of: ArrayOf, strip: _Strip) -> NDArray[An
     place, stride, (down, across) = strip.place, strip.stride, strip.overlap
     total = np.zeros(pixels.shape)
     weights = np.zeros(pixels.shape)
-    for tile in tiles:
-        array = array_of(tile)
-        if array is None:
-            continue
+    for tile, array in found:
         _, height, width = array.shape
         rows, inner_rows = _meeting(tile.row_off // stride, height, place.top, place.bottom)
         cols, inner_cols = _meeting(tile.col_off // stride, width, place.left, place.right)
-        found = array[:, inner_rows, inner_cols]
+        inner = array[:, inner_rows, inner_cols]
         weight = np.outer(_taper(height, down)[inner_rows], _taper(width, across)[inner_cols])
-        valid = _is_valid(found, strip.nodata)
+        valid = _is_valid(inner, strip.nodata)
         if valid.all():
-            total[:, rows, cols] += found * weight
+            total[:, rows, cols] += inner * weight
             weights[:, rows, cols] += weight
         else:
-            total[:, rows, cols] += np.where(valid, found, 0) * weight
+            total[:, rows, cols] += np.where(valid, inner, 0) * weight
             weights[:, rows, cols] += np.where(valid, weight, 0)
     known = weights > 0
     means = np.divide(total, weights, out=total, where=known)
