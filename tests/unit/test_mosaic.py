@@ -244,6 +244,25 @@ def test_a_raster_is_a_cog_and_the_same_bytes_every_time(store: ResultStore) -> 
         assert set(np.unique(raster.read())) == {0, 1, 2}
 
 
+@pytest.mark.parametrize(("sure", "level"), [(0.0, b"\x01"), (0.99, b"\x9c")])
+def test_scores_are_packed_quickly_and_masks_well(
+    store: ResultStore, sure: float, level: bytes
+) -> None:
+    """As the second byte of a block tells, RFC 1950."""
+    grid = plan(info_of(600, 600), 600)
+    rng = np.random.default_rng(4)
+    scores = rng.integers(0, 10_001, (1, 600, 600), np.uint16)
+    scores[rng.random(scores.shape) < sure] = 0
+    part, kind = Part(range(1), range(1)), Kind("uint16", 1)
+    data = mosaic(grid, part, [(0, 0)], lambda tile: scores, kind, CROP)
+    write_cog(store, "result.tif", grid, [(rectangle_of(grid, part, 1), data)], kind, CROP)
+    made = store.read("result.tif")
+    with MemoryFile(made) as memory, memory.open() as raster:
+        assert (raster.read() == scores).all()
+        at = int(raster.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+    assert made[at + 1 : at + 2] == level
+
+
 # --- what a function returns ---
 
 TILE = plan(info_of(8, 6), 8).tile(0, 0)

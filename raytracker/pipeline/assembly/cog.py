@@ -49,10 +49,12 @@ def write_cog(
     """
     with tempfile.TemporaryDirectory(prefix="raytracker-") as folder:
         sources = []
+        packed = 0
         for number, (rectangle, data) in enumerate(parts):
             path = Path(folder, f"{number:05}.tif")
             path.write_bytes(data)
             sources.append((rectangle, path.name))
+            packed += len(data)
         vrt = Path(folder, "all.vrt")
         vrt.write_text(vrt_of(grid, sources, kind, how))
         made = Path(folder, name)
@@ -64,6 +66,7 @@ def write_cog(
                 made,
                 driver="COG",
                 compress="deflate",
+                level=_level(packed, sources, kind),
                 predictor="yes",
                 blocksize=BLOCK,
                 overview_resampling="average" if is_smooth else "nearest",
@@ -72,6 +75,13 @@ def write_cog(
             )
         with made.open("rb") as source, into.writing(name) as file:
             shutil.copyfileobj(source, file, 1 << 22)
+
+
+def _level(packed: int, sources: Sequence[tuple[Rectangle, str]], kind: Kind) -> int:
+    """Returns how hard deflate tries: scores, mostly noise, take twice as long for a fortieth."""
+    pixels = sum((bottom - top) * (right - left) for (top, left, bottom, right), _ in sources)
+    size = pixels * kind.bands * np.dtype(kind.dtype).itemsize
+    return 1 if 2 * packed > size else 6
 
 
 def vrt_of(
