@@ -204,7 +204,7 @@ def _mean(found: Found, strip: _Strip) -> NDArray[Any]:
     pixels = strip.empty()
     place, stride, (down, across) = strip.place, strip.stride, strip.overlap
     total = np.zeros(pixels.shape)
-    weights = np.zeros(pixels.shape)
+    weights = np.zeros((1, *pixels.shape[1:]))  # of all bands, as long as they are valid alike
     for tile, array in found:
         _, height, width = array.shape
         rows, inner_rows = _meeting(tile.row_off // stride, height, place.top, place.bottom)
@@ -216,9 +216,11 @@ def _mean(found: Found, strip: _Strip) -> NDArray[Any]:
             total[:, rows, cols] += inner * weight
             weights[:, rows, cols] += weight
         else:
+            if len(weights) < len(pixels):
+                weights = np.repeat(weights, len(pixels), axis=0)
             total[:, rows, cols] += np.where(valid, inner, 0) * weight
             weights[:, rows, cols] += np.where(valid, weight, 0)
-    known = weights > 0
+    known = np.broadcast_to(weights > 0, pixels.shape)
     means = np.divide(total, weights, out=total, where=known)
     if pixels.dtype.kind in "ui":
         np.rint(means, out=means)
