@@ -42,14 +42,3 @@ def check_number(
     if most < math.inf:
         where = f"from {least:g} to {most:g}"
     raise ValueError(f"{name}={value!r}: give {kind}, {where}")
-
-
-def check_resource(name: str, value: Any) -> None:
-    """Checks that an argument is an amount of a resource, as Ray takes it.
-
-    Raises:
-        ValueError: It is none; of more than one, Ray gives no part.
-    """
-    check_number(name, value)
-    if value > 1 and value != int(value):
-        raise ValueError(f"{name}={value!r}: give a whole number, or at most 1")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..mapping import TimeLimit, Tolerance
-from ..numeric import check_number, check_resource
+from ..numeric import check_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +76,13 @@ class Work:
     def _check_resources(self) -> None:
         for name in ("num_cpus", "num_gpus", "memory"):
             if (amount := getattr(self, name)) is not None:
-                check_resource(name, amount)
+                check_number(name, amount)
+        if self.num_gpus is not None and self.num_gpus > 1 and self.num_gpus % 1:
+            raise ValueError(f"num_gpus={self.num_gpus!r}: give a whole number, or at most 1")
         if self.resources is not None and not isinstance(self.resources, Mapping):
             raise ValueError(f"resources={self.resources!r}: give amounts by name")
         for name, amount in (self.resources or {}).items():
-            check_resource(f"resources[{name!r}]", amount)
+            check_number(f"resources[{name!r}]", amount)
 
     def _check_concurrency(self, concurrency: Any) -> None:
         is_range = isinstance(concurrency, (tuple, list))
