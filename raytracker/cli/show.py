@@ -76,7 +76,7 @@ def in_short(job: JobItem) -> str:
 def so_far(job: JobItem) -> str:
     """Returns how far a job has come, in a few words: tiles, and regions where they are others."""
     tiles, regions = job.tile_counts(), job.region_count
-    of_regions = f"{job.region_success or 0:,} of {regions} regions"
+    of_regions = f"{job.region_success or 0:,} of {_number(regions)} regions"
     if not tiles or tiles["tile_count"] == regions:
         failed, counts = job.region_error or 0, [of_regions, ""]
     else:
@@ -157,8 +157,12 @@ def _rows(job: JobItem) -> Iterator[tuple[str, str]]:
 
 
 def _of(success: int, error: int, count: int | None) -> str:
-    pending = "" if count is None else f", {count - success - error} pending"
-    return f"{success} success, {error} error{pending} of {count}"
+    pending = "" if count is None else f", {count - success - error:,} pending"
+    return f"{success:,} success, {error:,} error{pending} of {_number(count)}"
+
+
+def _number(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
 
 
 def _ledger_rows(job: JobItem, ledger: Ledger) -> Iterator[tuple[str, str]]:

@@ -147,6 +147,16 @@ def test_the_status_of_an_item_of_osmls(moto_table: JobTable):
     assert "tiles" not in shown.stdout
 
 
+def test_large_numbers_are_told_in_groups_of_three(moto_table: JobTable):
+    """As everywhere in text; in JSON they are numbers."""
+    moto_table.start_image_request(JobItem(image_id="scene-1", region_count=12_000))
+    moto_table.complete_region_request("scene-1", error=False)
+    shown = invoke("status", "scene-1", "--table", moto_table.table_name)
+    assert "regions    1 success, 0 error, 11,999 pending of 12,000" in shown.stdout
+    as_json = invoke("status", "scene-1", "--table", moto_table.table_name, "--json")
+    assert json.loads(as_json.stdout)["region_count"] == 12_000
+
+
 def test_an_image_that_is_not_in_the_table(moto_table: JobTable):
     """Status 2, whether or not JSON is wanted."""
     name = moto_table.table_name
