@@ -14,7 +14,7 @@ def check_number(
     most: float = math.inf,
     *,
     whole: bool = False,
-    unequal: bool = False,
+    exclusive: bool = False,
 ) -> None:
     """Checks that an argument is a finite number, Python's or numpy's, in its range.
 
@@ -24,7 +24,7 @@ def check_number(
         least: The least that it may be.
         most: The most.
         whole: It is a number of things.
-        unequal: It is more than `least`.
+        exclusive: It must be more than `least`.
 
     Raises:
         ValueError: It is none; the text names the value, and what it may be.
@@ -34,11 +34,11 @@ def check_number(
         is_number
         and math.isfinite(value)
         and least <= value <= most
-        and not (unequal and value == least)
+        and not (exclusive and value == least)
     ):
         return
     kind = "a whole number" if whole else "a number"
-    where = f"{'more than' if unequal else 'at least'} {least:g}"
+    where = f"{'more than' if exclusive else 'at least'} {least:g}"
     if most < math.inf:
         where = f"from {least:g} to {most:g}"
     raise ValueError(f"{name}={value!r}: give {kind}, {where}")

@@ -76,7 +76,7 @@ class TimeLimit:
 
     def __post_init__(self) -> None:
         if self.seconds is not None:
-            check_number("timeout", self.seconds, unequal=True)
+            check_number("timeout", self.seconds, exclusive=True)
 
     def times(self, count: int) -> TimeLimit:
         """Returns the limit of so many, one after another."""

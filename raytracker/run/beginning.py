@@ -81,7 +81,7 @@ class How(NamedTuple):
         """
         check_connected()
         check_number("flush_interval", flush_interval)
-        check_number("max_wcu_per_second", max_wcu_per_second, unequal=True)
+        check_number("max_wcu_per_second", max_wcu_per_second, exclusive=True)
         keep, host = _seconds(keep_for), Pool.of(pool, pool_size)
         pauses = float(flush_interval), float(max_wcu_per_second)
         return cls(*pauses, keep, host, ends, bool(take_over), pickled(on_event), topics)
