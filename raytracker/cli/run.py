@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -197,8 +198,12 @@ def ray_at(address: str | None, signals: Signals) -> Iterator[None]:
         signals.breaking_off()
         yield
     finally:
-        ray.shutdown()
-        signals.waiting()  # which Ray has put away
+        # Ray puts the handler of SIGTERM away in the middle, and then takes a second.
+        closing = threading.Thread(target=ray.shutdown)
+        closing.start()
+        while closing.is_alive():
+            signals.waiting()
+            closing.join(0.01)
 
 
 def _knock(address: str) -> None:
