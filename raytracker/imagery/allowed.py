@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -20,14 +20,14 @@ from .hdf5 import check_hdf5
 from .names import gdal_name, is_in_s3
 
 # What they open is the image's own, or beside it with its name. PCIDSK, ERS, PAux, ISIS and HDF4
-# are not among them: they name the file of the pixels, as a VRT does. HDF5's are looked into.
+# are not among them: they name the file of the pixels, as a VRT does, and RST that of the CRS.
+# HDF5's are looked into.
 DRIVERS = (
     "GTiff", "COG", "JP2OpenJPEG", "JPEG", "JPEGXL", "PNG", "GIF", "BIGGIF", "BMP", "WEBP", "PNM",
     "NITF", "HFA", "ENVI", "EHdr", "AAIGrid", "SRTMHGT", "DTED", "USGSDEM", "GRIB", "netCDF",
-    "HDF5", "HDF5Image", "BAG", "Zarr", "GPKG", "RST", "VICAR", "MFF", "DERIVED",
+    "HDF5", "HDF5Image", "BAG", "Zarr", "GPKG", "VICAR", "MFF", "DERIVED",
 )  # fmt: skip
-_ENDS = (".ovr", ".msk", ".OVR", ".MSK")
-_SIDECARS = (*_ENDS, *(first + second for first in _ENDS for second in _ENDS))
+_ENDS = (".ovr", ".msk", ".aux", ".OVR", ".MSK", ".AUX", *(f".r{n}" for n in range(1, 6)))
 _BYTES_OF_VRT = 10_000_000
 _BYTES_OF_HEAD = 4096
 
@@ -119,17 +119,16 @@ def check_allowed(url: str, allowed: Allowed) -> Sequence[str]:
         )
     files = files_in(name)
     # A driver would open a text as whatever it is.
-    no_text = allowed._replace(drivers=tuple(set(OF_HDF5) & set(allowed.drivers)))
     for path in files:
-        _check_files(path, no_text, drivers)
+        _check_files(path, _no_text(allowed), drivers)
     if not files or _VSI.search(name):  # nothing of it can be looked into
         drivers = without_hdf5(allowed)
     if name.lower().startswith("vrt://"):
         # Bands and windows of a file that was just seen to be no text.
-        if not files and "VRT" not in allowed.drivers:
-            raise InvalidImage(f'{url} names no file that is there: allow_driver=["VRT"]')
+        if (not files or _VSI.search(name)) and "VRT" not in allowed.drivers:
+            raise InvalidImage(f'{url} names no plain file that is there: allow_driver=["VRT"]')
         return (*drivers, "VRT")
-    if name.upper().startswith("DERIVED_SUBDATASET:") and not files:
+    if name.upper().startswith("DERIVED_SUBDATASET:") and (not files or _VSI.search(name)):
         drivers = tuple(each for each in drivers if each != "DERIVED" or each in allowed.drivers)
     return drivers
 
@@ -166,6 +165,10 @@ def is_near(url: str) -> bool:
     return not is_in_s3(url) and _elsewhere(gdal_name(url)) is None
 
 
+def _no_text(allowed: Allowed) -> Allowed:
+    return allowed._replace(drivers=tuple(set(OF_HDF5) & set(allowed.drivers)))
+
+
 def _elsewhere(name: str) -> str | None:
     """Returns where an image is that is neither a file nor in S3."""
     rest = name
@@ -184,9 +187,20 @@ def _check_files(path: str, allowed: Allowed, drivers: Sequence[str]) -> Sequenc
     """Refuses a file that may take pixels from anywhere, or has such a mask or overviews."""
     if not set(OF_HDF5) & set(allowed.drivers):
         check_hdf5(path)
-    for end in _SIDECARS:  # before they are opened, as a service in the network is asked then
-        _check_file(path + end, allowed, drivers)
+    for sidecar in _sidecars(path):  # before they are opened: a service in the network is asked
+        if os.path.isfile(sidecar):  # noqa: PTH113 - a path is a text here
+            _check_files(sidecar, allowed, drivers)
     return _check_file(path, allowed, drivers)
+
+
+def _sidecars(path: str) -> Iterator[str]:
+    """Yields what GDAL may take for masks, overviews and statistics of a file, and open."""
+    stem, end = os.path.splitext(path)  # noqa: PTH122
+    yield from (path + each for each in _ENDS)
+    if end.lower() == ".r0":  # of NITF, the first of its reduced resolutions
+        yield from (f"{path[:-1]}{n}" for n in range(1, 6))
+    elif end.lower() != ".aux":
+        yield from (stem + each for each in (".aux", ".AUX"))
 
 
 def _check_file(path: str, allowed: Allowed, drivers: Sequence[str]) -> Sequence[str]:
@@ -206,7 +220,7 @@ def _check_file(path: str, allowed: Allowed, drivers: Sequence[str]) -> Sequence
             "trust who made it"
         )
     if driver == "VRT":
-        _check_vrt(path)
+        _check_vrt(path, allowed, drivers)
     elif not allowed.url:
         raise InvalidImage(f"{path} is a {driver}, which goes elsewhere: allow_url=True, too")
     return drivers
@@ -218,12 +232,19 @@ def _text_driver(head: bytes) -> str | None:
     return next((driver for mark, driver in _TEXTS.items() if mark in head), None)
 
 
-def _check_vrt(path: str) -> None:
+def sources_of_vrt(path: str) -> list[str]:
+    """Returns the images that a VRT, which `check_allowed` let through, is made of."""
+    texts = {element.text or "" for element in _elements(path) if element.tag == "SourceFilename"}
+    return [str(Path(path).parent / text.strip()) for text in sorted(texts)]
+
+
+def _check_vrt(path: str, allowed: Allowed, drivers: Sequence[str]) -> None:
     """Refuses a VRT that is made of anything but images beside it, or below.
 
     Raises:
         InvalidImage: It is; the text says of what.
     """
+    no_text = _no_text(allowed)
     for element in _elements(path):
         name = element.tag
         plain = "VRTSourcedRasterBand"
@@ -234,7 +255,9 @@ def _check_vrt(path: str) -> None:
                 "anywhere: make one of plain images"
             )
         if name == "SourceFilename":
-            _check_source(path, (element.text or "").strip(), element.get("relativeToVRT") == "1")
+            source = (element.text or "").strip()
+            _check_source(path, source, element.get("relativeToVRT") == "1")
+            _check_files(str(Path(path).parent / source), no_text, drivers)
 
 
 def _elements(path: str) -> list[ElementTree.Element]:

@@ -10,10 +10,13 @@ from typing import Any
 from rasterio.io import DatasetReader
 
 from ..errors import InvalidImage
+from .allowed import DRIVERS, sources_of_vrt
 from .info import GDAL_ERRORS
 
 _ENDS = (".ovr", ".msk", ".aux")  # overviews, masks, and statistics with overviews
 _DRIVERS = ("GTiff", "HFA")  # that write them
+_RSET = re.compile(r"\.r[1-5]$", re.IGNORECASE)  # of NITF: reduced resolutions
+_GRID = re.compile(r'PARAMETERFILE\["[^"]*",\s*"([^"]*)"|grids=([^\s"]+)')  # in WKT 2
 
 
 def check_beside(
@@ -47,6 +50,60 @@ def check_beside(
             )
         if path.lower().endswith(_ENDS) and path not in roots:
             _check_openable(file, url, (*_DRIVERS, *drivers))
+    for file in _opened_by(source, roots):
+        check_inner(file, url, drivers)
+    _check_grids(source, url)
+
+
+def check_inner(file: str, url: str, drivers: Sequence[str]) -> None:
+    """Does nothing where a file that a driver opens for itself is a plain image.
+
+    Of all of GDAL's drivers the first that fits opens it, whichever were named for the image.
+
+    Args:
+        file: It.
+        url: The image of which it is a part, or the whole.
+        drivers: What may open it beside those of plain images.
+
+    Raises:
+        InvalidImage: It is opened by another driver, or made of what is elsewhere.
+    """
+    try:
+        own = DatasetReader(file)
+    except GDAL_ERRORS:  # which whoever reads it is told
+        return
+    with own:
+        if own.driver not in {*DRIVERS, *drivers}:
+            raise InvalidImage(
+                f"{file}, of which {url} is made, is a {own.driver}, which may take its pixels "
+                f"from anywhere: allow that driver (allow_driver=['{own.driver}'], --allow-driver "
+                f"{own.driver}) where you trust who made it"
+            )
+        if own.driver not in set(drivers) - {"VRT"}:
+            check_beside(own, url, [file, os.path.dirname(file)], drivers)  # noqa: PTH120
+
+
+def _opened_by(source: Any, roots: Sequence[str]) -> Sequence[str]:
+    """Returns the images that an image's driver opens for itself."""
+    if source.driver == "VRT" and os.path.isfile(source.name):  # noqa: PTH113
+        return sources_of_vrt(source.name)
+    files = source.files if source.driver == "NITF" else []
+    return [file for file in files if _RSET.search(file) and os.path.normpath(file) not in roots]
+
+
+def _check_grids(source: Any, url: str) -> None:
+    """Refuses a CRS that names the path of a file, by which PROJ would move the image."""
+    try:
+        wkt = "" if source.crs is None else source.crs.to_wkt(version="WKT2_2019")
+    except GDAL_ERRORS:  # which who describes it is told
+        return
+    for found in _GRID.finditer(wkt):
+        grid = found[1] or found[2]
+        if re.search(r"[/\\]", grid):
+            raise InvalidImage(
+                f"{url} has a CRS that takes its datum from {grid!r:.200}: give it one that names "
+                "its grids without a path"
+            )
 
 
 def _check_openable(file: str, url: str, drivers: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from rasterio.session import AWSSession, DummySession
 
 from ..errors import InvalidImage
 from .allowed import Allowed, check_allowed, files_in, is_near
-from .beside import check_beside
+from .beside import check_beside, check_inner
 from .hearing import Said, listening
 from .info import GDAL_ERRORS, cause
 from .names import gdal_name, is_in_s3
@@ -184,7 +185,9 @@ def open_image(url: str, allowed: Allowed) -> Any:
             f"{url} is not opened whole: {said.failures[0]}: mend what is wrong with it"
         )
     try:
-        _check_parts(source, url, allowed, drivers)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            _check_parts(source, url, allowed, drivers)
     except InvalidImage:
         source.close()
         raise
@@ -201,6 +204,10 @@ def _check_parts(source: Any, url: str, allowed: Allowed, drivers: Sequence[str]
         check_beside(source, url, [*places, *map(os.path.dirname, places)], allowed.drivers)
     if name in files:
         return
-    for file in files:  # of vrt:// and the like GDAL doesn't say what their file is made of
+    if re.match(r"vrt://|DERIVED_SUBDATASET:", name, re.IGNORECASE):
+        for file in files:
+            check_inner(file, url, allowed.drivers)
+        return
+    for file in files:  # of a subdataset GDAL doesn't say what their file is made of
         with suppress(*GDAL_ERRORS), DatasetReader(file, driver=drivers) as own:
             check_beside(own, url, [file, os.path.dirname(file)])  # noqa: PTH120

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import rasterio
+from rasterio.transform import from_origin
 
 from raytracker.errors import InvalidImage
 from raytracker.imagery import describe, plan, read
@@ -27,6 +28,31 @@ RAW = (
     '<SourceFilename relativeToVRT="0">{0}</SourceFilename><ImageOffset>0</ImageOffset>'
     "<PixelOffset>1</PixelOffset><LineOffset>{1}</LineOffset></VRTRasterBand></VRTDataset>"
 )
+MOSAIC = (
+    f'<VRTDataset rasterXSize="{SIZE}" rasterYSize="{SIZE}"><VRTRasterBand dataType="Byte" '
+    'band="1"><SimpleSource><SourceFilename relativeToVRT="1">{}</SourceFilename>'
+    "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+)
+CUBE = f"""Object = IsisCube
+  Object = Core
+    StartByte = 1
+    ^Core = ../private/key
+    Format = BandSequential
+    Group = Dimensions
+      Samples = {SIZE}
+      Lines = {SIZE}
+      Bands = 1
+    End_Group
+    Group = Pixels
+      Type = UnsignedByte
+      ByteOrder = Lsb
+      Base = 0.0
+      Multiplier = 1.0
+    End_Group
+  End_Object
+End_Object
+End
+"""
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 
@@ -202,3 +228,111 @@ def test_envi_takes_its_pixels_beside_it(folder: Path, secret: Path) -> None:
     with Path("a.hdr").open("a") as header:
         header.write(f"data file = {secret}\n")
     assert set(_pixels("a.img")) == {7}
+
+
+@pytest.mark.parametrize(
+    "name", ["vrt://a.cub?bands=1", "DERIVED_SUBDATASET:AMPLITUDE:a.cub", "m.vrt"]
+)
+def test_what_a_driver_opens_for_itself_is_a_plain_image(
+    folder: Path, secret: Path, name: str
+) -> None:
+    """It takes any driver; ISIS's names the file of the pixels."""
+    Path("a.cub").write_text(CUBE)
+    Path("m.vrt").write_text(MOSAIC.format("a.cub"))
+    with pytest.raises(InvalidImage, match=r"a\.cub, of which .* is made, is a ISIS3"):
+        describe(name, allow_driver=["VRT"])
+    assert _pixels(name, allow_driver=["VRT", "ISIS3"])
+
+
+def test_what_is_in_an_archive_is_not_opened_with_any_driver(folder: Path, secret: Path) -> None:
+    """Nothing can be looked into there."""
+    with ZipFile("a.zip", "w") as archive:
+        archive.writestr("a.tif", RAW.format(secret, SIZE))
+    for name in (
+        f"vrt:///vsizip/{folder}/a.zip/a.tif?bands=1",
+        f"DERIVED_SUBDATASET:AMPLITUDE:/vsizip/{folder}/a.zip/a.tif",
+    ):
+        with pytest.raises(InvalidImage, match="no plain file|cannot be opened"):
+            describe(name)
+
+
+@pytest.mark.parametrize("kind", ["mask", "overviews", "hdf5", "header"])
+def test_a_vrt_is_made_of_images_that_take_nothing_from_elsewhere(
+    folder: Path, secret: Path, kind: str
+) -> None:
+    """They are looked into as if each was the image."""
+    name = {"hdf5": "a.h5", "header": "a.img"}.get(kind, "a.tif")
+    if kind == "hdf5":
+        with h5py.File(name, "w") as file:
+            _external(file, secret)
+    elif kind == "header":
+        _image("spilled.img", driver="HFA", USE_SPILL="YES")
+        header = Path("spilled.img").read_bytes()
+        Path(name).write_bytes(header.replace(b"spilled.ige", b"../a.b..ige"))
+        shutil.copy("spilled.ige", "../a.b..ige")
+    else:
+        _image(name)
+        end = {"mask": "msk", "overviews": "ovr"}[kind]
+        Path(f"{name}.{end}").write_text(RAW.format(secret, SIZE))
+    Path("m.vrt").write_text(MOSAIC.format(name))
+    with pytest.raises(InvalidImage, match="is a VRT|is an HDF5 file whose|a part of itself"):
+        describe("m.vrt", allow_driver=["VRT"])
+
+
+@pytest.mark.parametrize(
+    ("name", "smaller"), [("a.ntf", "a.ntf.r1"), ("a.r0", "a.r1"), ("a.ntf", "a.ntf.r1.ovr")]
+)
+@pytest.mark.parametrize("text", [RAW, CUBE])
+def test_reduced_resolutions_of_nitf_are_plain_images(
+    folder: Path, secret: Path, name: str, smaller: str, text: str
+) -> None:
+    """GDAL takes them for overviews, and opens them with any driver."""
+    _image(name, driver="NITF")
+    make_image(Path("a.ntf.r1"), np.full((1, SIZE // 2, SIZE // 2), 7, np.uint8), driver="NITF")
+    assert set(_pixels(name)) == {7}
+    Path(smaller).write_text(text.format(secret, SIZE) if text is RAW else text)
+    with pytest.raises(InvalidImage, match="is a VRT|is a ISIS3|neither a TIFF nor an HFA"):
+        describe(name)
+
+
+@pytest.mark.parametrize("name", ["a.aux", "a.tif.aux", "a.AUX"])
+def test_statistics_are_no_vrt(folder: Path, secret: Path, name: str) -> None:
+    """GDAL opens with any driver what begins as an HFA file."""
+    _image("a.tif")
+    Path(name).write_text("EHFA_HEADER_TAG " + RAW.format(secret, SIZE))
+    with pytest.raises(InvalidImage, match=f"{name} is a VRT"):
+        describe("a.tif")
+
+
+def test_a_format_that_names_the_file_of_its_crs(folder: Path) -> None:
+    """It is opened where it is allowed only."""
+    _image("a.rst", driver="RST")
+    with pytest.raises(InvalidImage, match="cannot be opened"):
+        describe("a.rst")
+    assert set(_pixels("a.rst", allow_driver=["RST"])) == {7}
+
+
+@pytest.mark.parametrize("named", ["{}", "../private/key", "@{},null"])
+@pytest.mark.parametrize("kind", ["nadgrids", "geoidgrids"])
+def test_a_crs_names_no_file(folder: Path, secret: Path, named: str, kind: str) -> None:
+    """PROJ would read it, and move the image by what it says."""
+    shifts = np.full((4, 4, 4), 180, np.float32)
+    place = from_origin(9, 51, 1, 1)
+    make_image(secret, shifts, driver="NTv2", transform=place)
+    srs = f"+proj=longlat +ellps=bessel +{kind}={named.format(secret)} +vunits=m +no_defs"
+    _image("a.tif")
+    Path("a.tif.aux.xml").write_text(
+        f"<PAMDataset><SRS>{srs}</SRS><GeoTransform>10,.01,0,50,0,-.01</GeoTransform></PAMDataset>"
+    )
+    with pytest.raises(InvalidImage, match="a CRS that takes its datum from .*key"):
+        describe("a.tif")
+
+
+def test_a_crs_names_grids_as_proj_does(folder: Path) -> None:
+    """They are PROJ's own; none is a usual one."""
+    _image("a.tif")
+    srs = "+proj=utm +zone=33 +nadgrids=@null +ellps=WGS84 +units=m +no_defs"
+    Path("a.tif.aux.xml").write_text(
+        f"<PAMDataset><SRS>{srs}</SRS><GeoTransform>5e5,1,0,5e6,0,-1</GeoTransform></PAMDataset>"
+    )
+    assert describe("a.tif").crs

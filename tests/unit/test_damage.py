@@ -18,7 +18,7 @@ from raytracker.pipeline.ahead import read_ahead
 from tests.support.images import make_image
 
 # Drivers whose images may name other files; these are made by the tests.
-OTHERS = ["VRT", "PCIDSK", "ERS", "PAux", "ISIS2"]
+OTHERS = ["VRT", "PCIDSK", "ERS", "PAux", "ISIS2", "RST"]
 describe = partial(imagery.describe, allow_driver=OTHERS)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
