@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Sequence
@@ -68,6 +69,15 @@ def check_inner(file: str, url: str, drivers: Sequence[str]) -> None:
     Raises:
         InvalidImage: It is opened by another driver, or made of what is elsewhere.
     """
+    try:
+        state = os.stat(file)  # noqa: PTH116 - a path is a text here
+    except OSError:  # which whoever reads it is told
+        return
+    _check_inner(file, url, tuple(drivers), (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=4096)  # a worker opens a VRT many times, and each takes a millisecond
+def _check_inner(file: str, url: str, drivers: Sequence[str], _state: tuple[int, ...]) -> None:
     try:
         own = DatasetReader(file)
     except GDAL_ERRORS:  # which whoever reads it is told
