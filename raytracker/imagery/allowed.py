@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 from ..errors import InvalidImage
 from .hdf5 import DRIVERS as OF_HDF5
 from .hdf5 import check_hdf5
-from .names import gdal_name, is_in_s3
+from .names import absolute, gdal_name, is_in_s3
 
 # What they open is the image's own, or beside it with its name. PCIDSK, ERS, PAux, ISIS and HDF4
 # are not among them: they name the file of the pixels, as a VRT does, and RST that of the CRS.
@@ -28,7 +28,8 @@ DRIVERS = (
     "HDF5", "HDF5Image", "BAG", "Zarr", "GPKG", "VICAR", "MFF", "DERIVED",
 )  # fmt: skip
 _ENDS = (".ovr", ".msk", ".aux", ".OVR", ".MSK", ".AUX", *(f".r{n}" for n in range(1, 6)))
-_BYTES_OF_VRT = 10_000_000
+_OF_OVERVIEWS = (".rrd", ".ovr", ".msk", ".aux")
+_BYTES_OF_XML = 10_000_000
 _BYTES_OF_HEAD = 4096
 
 _ARCHIVE = re.compile(
@@ -187,14 +188,18 @@ def _check_files(path: str, allowed: Allowed, drivers: Sequence[str]) -> Sequenc
     """Refuses a file that may take pixels from anywhere, or has such a mask or overviews."""
     if not set(OF_HDF5) & set(allowed.drivers):
         check_hdf5(path)
-    for sidecar in _sidecars(path):  # before they are opened: a service in the network is asked
-        if os.path.isfile(sidecar):  # noqa: PTH113 - a path is a text here
-            _check_files(sidecar, allowed, drivers)
+    for sidecar in sidecars(path):  # before they are opened: a service in the network is asked
+        _check_files(sidecar, allowed, drivers)
+    _check_metadata(path, allowed, drivers)
     return _check_file(path, allowed, drivers)
 
 
+def sidecars(path: str) -> list[str]:
+    """Returns what is there of that which GDAL may take for masks and overviews of a file."""
+    return [name for name in _sidecars(path) if os.path.isfile(name)]  # noqa: PTH113
+
+
 def _sidecars(path: str) -> Iterator[str]:
-    """Yields what GDAL may take for masks, overviews and statistics of a file, and open."""
     stem, end = os.path.splitext(path)  # noqa: PTH122
     yield from (path + each for each in _ENDS)
     if end.lower() == ".r0":  # of NITF, the first of its reduced resolutions
@@ -224,6 +229,50 @@ def _check_file(path: str, allowed: Allowed, drivers: Sequence[str]) -> Sequence
     elif not allowed.url:
         raise InvalidImage(f"{path} is a {driver}, which goes elsewhere: allow_url=True, too")
     return drivers
+
+
+def _check_metadata(path: str, allowed: Allowed, drivers: Sequence[str]) -> None:
+    """Refuses metadata beside a file that name overviews elsewhere."""
+    metadata = f"{path}.aux.xml"
+    try:
+        size = Path(metadata).stat().st_size
+        text = Path(metadata).read_text("utf-8") if size <= _BYTES_OF_XML else "&#"
+    except OSError:
+        return
+    except ValueError:  # of some other encoding
+        text = "&#"
+    if "OVERVIEW" not in text.upper() and "&#" not in text:
+        return
+    for element in _elements(metadata):
+        if "OVERVIEW_FILE" in map(str.upper, element.attrib.values()):
+            check_overviews((element.text or "").strip(), path, allowed, drivers)
+
+
+def check_overviews(
+    named: str, path: str, allowed: Allowed, drivers: Sequence[str]
+) -> Sequence[str]:
+    """Returns the files that may be meant where metadata name one of overviews.
+
+    Args:
+        named: The value of OVERVIEW_FILE.
+        path: The file whose metadata they are.
+        allowed: What is allowed beside the usual.
+        drivers: What may open images.
+
+    Raises:
+        InvalidImage: It is elsewhere, or names other images, or a service in the network.
+    """
+    name = named.removeprefix(":::BASE:::")
+    if re.search(r"[/\\:<{]", name) or not name.lower().endswith(_OF_OVERVIEWS):
+        raise InvalidImage(
+            f"{path} takes its overviews from {name!r:.200}, which is not beside it: take "
+            "OVERVIEW_FILE out of its metadata, also out of its .aux.xml"
+        )
+    beside = str(Path(path).parent / name)
+    found = [file for file in {beside, absolute(name)} - {path} if Path(file).is_file()]
+    for file in found:
+        _check_file(file, allowed, drivers)
+    return found
 
 
 def _text_driver(head: bytes) -> str | None:
@@ -262,14 +311,14 @@ def _check_vrt(path: str, allowed: Allowed, drivers: Sequence[str]) -> None:
 
 def _elements(path: str) -> list[ElementTree.Element]:
     try:
-        if Path(path).stat().st_size > _BYTES_OF_VRT:
-            raise ValueError(f"more than {_BYTES_OF_VRT:,} bytes")
+        if Path(path).stat().st_size > _BYTES_OF_XML:
+            raise ValueError(f"more than {_BYTES_OF_XML:,} bytes")
         text = Path(path).read_text("utf-8")
         if "<!" in text:  # entities: what GDAL and we read would differ
             raise ValueError("it has declarations or comments")
         return list(ElementTree.fromstring(text).iter())
     except (OSError, ValueError, ElementTree.ParseError) as err:
-        raise InvalidImage(f"{path} is not a VRT that can be looked into: {err}") from None
+        raise InvalidImage(f"{path} cannot be looked into: {err}") from None
 
 
 def _check_source(vrt: str, source: str, is_relative: bool) -> None:

@@ -6,12 +6,13 @@ import functools
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from rasterio.io import DatasetReader
 
 from ..errors import InvalidImage
-from .allowed import DRIVERS, sources_of_vrt
+from .allowed import DRIVERS, Allowed, check_overviews, sidecars, sources_of_vrt
 from .info import GDAL_ERRORS
 
 _ENDS = (".ovr", ".msk", ".aux")  # overviews, masks, and statistics with overviews
@@ -35,12 +36,7 @@ def check_beside(
         InvalidImage: A part is elsewhere, as some formats can say in their headers, or is an image
             of another kind, which may be anywhere.
     """
-    named = source.tags(ns="OVERVIEWS").get("OVERVIEW_FILE", "").removeprefix(":::BASE:::")
-    if named and (re.search(r"[/\\:<{]", named) or not named.lower().endswith((".rrd", *_ENDS))):
-        raise InvalidImage(
-            f"{url} takes its overviews from {named!r:.200}, which is not beside it: take "
-            "OVERVIEW_FILE out of its metadata, also out of its .aux.xml"
-        )
+    _check_sidecars(source, url, drivers, set())
     roots = [os.path.normpath(folder) for folder in folders]
     for file in source.files:
         path = os.path.normpath(file)
@@ -54,6 +50,22 @@ def check_beside(
     for file in _opened_by(source, roots):
         check_inner(file, url, drivers)
     _check_grids(source, url)
+
+
+def _check_sidecars(source: Any, url: str, drivers: Sequence[str], seen: set[str]) -> None:
+    """Refuses masks and overviews that name others, before GDAL opens those to list them."""
+    seen.add(source.name)
+    files = sidecars(source.name)
+    named = source.tags(ns="OVERVIEWS").get("OVERVIEW_FILE")
+    if named:
+        files += check_overviews(named, source.name, Allowed(tuple(drivers)), drivers)
+    for file in files:
+        with suppress(*GDAL_ERRORS):  # of which it is told when it is found to be used
+            if file not in seen:
+                with DatasetReader(file, driver=(*_DRIVERS, *drivers)) as own:
+                    _check_sidecars(own, url, drivers, seen)
+                    for inner in _opened_by(own, [file]):
+                        check_inner(inner, url, drivers)
 
 
 def check_inner(file: str, url: str, drivers: Sequence[str]) -> None:
@@ -70,14 +82,15 @@ def check_inner(file: str, url: str, drivers: Sequence[str]) -> None:
         InvalidImage: It is opened by another driver, or made of what is elsewhere.
     """
     try:
-        state = os.stat(file)  # noqa: PTH116 - a path is a text here
+        states = tuple(map(os.stat, (file, *sidecars(file))))
     except OSError:  # which whoever reads it is told
         return
-    _check_inner(file, url, tuple(drivers), (state.st_ino, state.st_size, state.st_mtime_ns))
+    known_by = tuple((state.st_ino, state.st_size, state.st_mtime_ns) for state in states)
+    _check_inner(file, url, tuple(drivers), known_by)
 
 
 @functools.lru_cache(maxsize=4096)  # a worker opens a VRT many times, and each takes a millisecond
-def _check_inner(file: str, url: str, drivers: Sequence[str], _state: tuple[int, ...]) -> None:
+def _check_inner(file: str, url: str, drivers: Sequence[str], _known_by: Sequence[Any]) -> None:
     try:
         own = DatasetReader(file)
     except GDAL_ERRORS:  # which whoever reads it is told

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 import pytest
+import rasterio
 
 from raytracker.errors import InvalidImage
 from raytracker.image_request import ImageRequest
@@ -190,6 +192,53 @@ def test_no_overview_is_taken_from_elsewhere(
     )
     with pytest.raises(InvalidImage, match="takes its overviews from"):
         describe("a.tif")
+    assert paths == []
+
+
+SERVICES = (
+    "<GDAL_WMTS><GetCapabilitiesUrl>{}/t</GetCapabilitiesUrl></GDAL_WMTS>",
+    "<WCS_GDAL><ServiceURL>{}/w?</ServiceURL><Version>1.0.0</Version>"
+    "<CoverageName>x</CoverageName></WCS_GDAL>",
+)
+
+
+def _with_service(image: Path, where: str, text: str) -> None:
+    """Puts a description of a service where GDAL finds it beside an image."""
+    named, of = text, image
+    if where == "statistics":
+        image.with_suffix(".aux").write_text(f"EHFA_HEADER_TAG {text}")
+        return
+    if where == "named":
+        named = ":::BASE:::x.ovr"
+        image.with_name("x.ovr").write_text(text)
+    elif where.endswith("mask"):
+        of = make_image(Path(f"{image}.msk"), np.full((1, 8, 8), 7, np.uint8))
+        with rasterio.open(of, "r+") as target:
+            target.update_tags(INTERNAL_MASK_FLAGS_1=2)
+            if where == "in a mask":
+                target.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=text)
+                return
+    Path(f"{of}.aux.xml").write_text(
+        '<PAMDataset><Metadata><MDI key="INTERNAL_MASK_FLAGS_1">2</MDI></Metadata>'
+        f'<Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{escape(named)}</MDI>'
+        "</Metadata></PAMDataset>"
+    )
+
+
+@pytest.mark.parametrize("where", ["inline", "of a mask", "in a mask", "named", "statistics"])
+def test_nothing_beside_an_image_asks_in_the_network(
+    folder: Path, asked: tuple[str, list[str]], where: str
+) -> None:
+    """GDAL opens what is named there, to list it; a service is asked then, before any refusal."""
+    server, paths = asked
+    for number, driver in enumerate(["GTiff", "NITF", "JP2OpenJPEG", "HFA", "PNG"]):
+        for service in SERVICES:
+            below = folder / f"{number}{service[1:5]}"
+            below.mkdir()
+            image = make_image(below / "a.img", np.full((1, 8, 8), 7, np.uint8), driver=driver)
+            _with_service(image, where, service.format(server))
+            with pytest.raises(InvalidImage, match="takes its overviews from|is a W(CS|MTS)"):
+                describe(image)
     assert paths == []
 
 

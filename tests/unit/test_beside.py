@@ -216,7 +216,9 @@ def test_references_that_look_like_zarr(folder: Path, secret: Path) -> None:
         with pytest.raises(InvalidImage):
             describe(name)
     told = SimpleNamespace(
-        tags=lambda ns: {}, files=["/vsikerchunk_json_ref/{/a/k.json}/x/.zarray", "/a/k.json"]
+        name="/a/k.json",
+        tags=lambda ns: {},
+        files=["/vsikerchunk_json_ref/{/a/k.json}/x/.zarray", "/a/k.json"],
     )
     with pytest.raises(InvalidImage, match="takes a part of itself from '/vsikerchunk_json_ref"):
         check_beside(told, "k.json", ["/a/k.json", "/a"])
@@ -336,3 +338,16 @@ def test_a_crs_names_grids_as_proj_does(folder: Path) -> None:
         f"<PAMDataset><SRS>{srs}</SRS><GeoTransform>5e5,1,0,5e6,0,-1</GeoTransform></PAMDataset>"
     )
     assert describe("a.tif").crs
+
+
+@pytest.mark.parametrize("driver", ["VRT", "ISIS3"])
+def test_overviews_that_are_an_allowed_vrt(folder: Path, secret: Path, driver: str) -> None:
+    """They are made of plain images, as any VRT."""
+    _image("a.tif")
+    Path("a.cub").write_text(CUBE)
+    Path("a.tif.ovr").write_text(MOSAIC.format("a.cub"))
+    if driver == "VRT":
+        with pytest.raises(InvalidImage, match="is a ISIS3"):
+            describe("a.tif", allow_driver=["VRT"])
+    else:
+        assert describe("a.tif", allow_driver=["VRT", "ISIS3"])
