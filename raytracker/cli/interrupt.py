@@ -31,9 +31,9 @@ class Terminated(KeyboardInterrupt):
 class Signals:
     """What both signals do inside the block: they break off what is done, or wait.
 
-    Ray has SIGTERM end the process without a word, from when it is connected: after that, one of
-    the methods is to be called again. Where they wait at the block's end, they do nothing from then
-    on: all is done, and the process ends with its own status.
+    Ray puts other handlers in their place while it connects, and while it shuts down: meanwhile,
+    and after that, one of the methods is to be called again. Where they wait at the block's end,
+    they do nothing from then on: all is done, and the process ends with its own status.
     """
 
     def __init__(self) -> None:
@@ -62,6 +62,7 @@ class Signals:
 
     def waiting(self) -> None:
         """Has the first do nothing yet; the second ends the process at once."""
+        signal.alarm(0)  # by which Ray's handler in C++ aborts the process three seconds later
         self._wait = True
         for number in _NUMBERS:
             signal.signal(number, self._on_signal)

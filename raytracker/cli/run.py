@@ -6,9 +6,9 @@ import logging
 import os
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +36,7 @@ from ..tracker import ImageTracker
 from .display import Display
 from .embedded import embedded_table
 from .function import load_function
-from .interrupt import Interrupted, Interruptible, Signals, Terminated
+from .interrupt import Interrupted, Interruptible, Signals
 from .show import EXIT_STATUS, in_short, one_line, print_json, print_summary, so_far
 from .tables import resume_line
 
@@ -45,6 +45,7 @@ AWAY_SECONDS = 2.0  # a table that does not answer for so long is not waited for
 LEAVE_SECONDS = 10.0
 KNOCK_SECONDS = 5.0
 POLL_SECONDS = 0.1
+HANDLER_SECONDS = 0.01
 
 
 def run_image(
@@ -179,31 +180,40 @@ def ray_at(address: str | None, signals: Signals) -> Iterator[None]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
+    begin = partial(
+        ray.init,
+        address=address or "local",
+        include_dashboard=False,
+        log_to_driver=False,  # it would print to stdout what the function prints
+        logging_level=logging.ERROR,
+    )
+    # Ray's processes end when the thread does that started them, so one is kept.
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            _knock(address or "local")
+            _aside(thread, begin, signals)
+        except Exception as err:
+            what = f"no Ray at {address} (RAY_ADDRESS)" if address else "Ray did not start"
+            raise RayNotInitialized(f"{what}: {one_line(err)}") from err
+        try:
+            signals.breaking_off()
+            yield
+        finally:
+            _aside(thread, ray.shutdown, signals)
+
+
+def _aside(thread: Executor, call: Callable[[], object], signals: Signals) -> None:
+    """Calls Ray in a thread, while this one sees to it that signals wait.
+
+    Ray puts handlers of its own in place of the command's: in C++ while it connects, and the
+    system's default while it shuts down, which takes a second; in the main thread, Python's too.
+    """
     signals.waiting()
-    try:
-        _knock(address or "local")
-        ray.init(
-            address=address or "local",
-            include_dashboard=False,
-            log_to_driver=False,  # it would print to stdout what the function prints
-            logging_level=logging.ERROR,
-        )
-    except SystemExit as err:  # by Ray's own handler of SIGTERM
-        ray.shutdown()
-        raise Terminated from err
-    except Exception as err:
-        what = f"no Ray at {address} (RAY_ADDRESS)" if address else "Ray did not start"
-        raise RayNotInitialized(f"{what}: {one_line(err)}") from err
-    try:
-        signals.breaking_off()
-        yield
-    finally:
-        # Ray puts the handler of SIGTERM away in the middle, and then takes a second.
-        closing = threading.Thread(target=ray.shutdown)
-        closing.start()
-        while closing.is_alive():
-            signals.waiting()
-            closing.join(0.01)
+    called = thread.submit(call)
+    while not called.done():
+        wait([called], HANDLER_SECONDS)
+        signals.waiting()
+    called.result()
 
 
 def _knock(address: str) -> None:
