@@ -29,16 +29,16 @@ def check_number(
     Raises:
         ValueError: It is none; the text names the value, and what it may be.
     """
-    is_number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
-    if (
-        is_number
-        and math.isfinite(value)
-        and least <= value <= most
-        and not (exclusive and value == least)
-    ):
+    if is_number(value, least, most, whole=whole) and not (exclusive and value == least):
         return
     kind = "a whole number" if whole else "a number"
     where = f"{'more than' if exclusive else 'at least'} {least:g}"
     if most < math.inf:
         where = f"from {least:g} to {most:g}"
     raise ValueError(f"{name}={value!r}: give {kind}, {where}")
+
+
+def is_number(value: Any, least: float = 0, most: float = math.inf, *, whole: bool = False) -> bool:
+    """Whether something is a finite number, see `check_number`."""
+    is_one = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    return is_one and math.isfinite(value) and least <= value <= most

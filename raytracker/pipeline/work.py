@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..mapping import TimeLimit, Tolerance
-from ..numeric import check_number
+from ..numeric import check_number, is_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +87,11 @@ class Work:
     def _check_concurrency(self, concurrency: Any) -> None:
         is_range = isinstance(concurrency, (tuple, list))
         numbers = list(concurrency) if is_range else [concurrency]
-        for number in numbers:
-            check_number("concurrency", number, 1, whole=True)
-        if (is_range and len(numbers) != 2) or numbers != sorted(numbers):
+        if (
+            len(numbers) != 1 + is_range
+            or not all(is_number(number, 1, whole=True) for number in numbers)
+            or numbers != sorted(numbers)
+        ):
             raise ValueError(
                 f"concurrency={concurrency!r}: give a number, at least 1, or (least, most)"
             )
