@@ -236,12 +236,13 @@ def _check_metadata(path: str, allowed: Allowed, drivers: Sequence[str]) -> None
     metadata = f"{path}.aux.xml"
     try:
         size = Path(metadata).stat().st_size
-        text = Path(metadata).read_text("utf-8") if size <= _BYTES_OF_XML else "&#"
+        text = Path(metadata).read_text("utf-8") if size <= _BYTES_OF_XML else None
     except OSError:
         return
     except ValueError:  # of some other encoding
-        text = "&#"
-    if "OVERVIEW" not in text.upper() and "&#" not in text:
+        text = None
+    # An entity may be the name; what is too large, or no UTF-8, is refused in what follows.
+    if text is not None and "OVERVIEW" not in text.upper() and "&#" not in text:
         return
     for element in _elements(metadata):
         if "OVERVIEW_FILE" in map(str.upper, element.attrib.values()):

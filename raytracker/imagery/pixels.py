@@ -17,6 +17,7 @@ from .info import dtype_of, nodata_of
 from .reading import read_window
 from .tile import Tile
 
+# Of a block: one array of (bands, rows, columns); where it cannot be read as one, of each tile.
 Pixels = NDArray[Any] | Sequence[NDArray[Any] | Exception]
 
 TOGETHER_BYTES = 1 << 18  # of pixels that are read at once, at most, but for a tile alone
@@ -46,14 +47,14 @@ class Block:
 
     Attributes:
         tiles: They fill a rectangle of the grid.
-        nbytes: Of all their arrays.
+        nbytes: Bytes of all their arrays.
     """
 
     tiles: Sequence[Tile]
     nbytes: int
 
     def read(self) -> Pixels:
-        """Returns their pixels as one array; where that cannot be read, or why, of each."""
+        """Returns the pixels of all, (bands, rows, columns); or of each, or why it has none."""
         try:
             first = self.tiles[0]
             return read_window(first.image, self._window, first.bands)

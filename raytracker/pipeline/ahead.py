@@ -56,9 +56,9 @@ def read_ahead(grid: Grid, keys: Sequence[Key], batch: int = 1) -> Iterator[Entr
     try:
         for group in groups:
             ahead.ask(group)
-            while ahead.bytes > AHEAD_BYTES and ahead.tiles - ahead.next_tiles >= batch:
+            while ahead.has_enough(batch):
                 yield from _entries(ahead.take())
-        while ahead.tiles:
+        while ahead.waits:
             yield from _entries(ahead.take())
     finally:
         ahead.stop()
@@ -122,41 +122,36 @@ def _entries(read: Iterable[_Read]) -> Iterator[Entry]:
 
 
 class _Ahead:
-    """Groups of blocks that a thread reads, in order.
-
-    Attributes:
-        tiles: How many were asked for and not taken.
-        bytes: Of their pixels.
-    """
+    """Groups of blocks that a thread reads, in order."""
 
     def __init__(self, grid: Grid) -> None:
-        self.tiles = self.bytes = 0
-        self._groups: deque[Sequence[Block]] = deque()
+        self._groups: deque[Sequence[Block]] = deque()  # asked for, and not taken
         self._asked: SimpleQueue[Sequence[Block] | None] = SimpleQueue()
         self._read: SimpleQueue[list[_Read] | BaseException] = SimpleQueue()
         _reader().submit(_serve, grid, self._asked, self._read)
 
-    @property
-    def next_tiles(self) -> int:
-        """How many tiles `take` will return."""
-        return sum(len(block.tiles) for block in self._groups[0])
+    def has_enough(self, batch: int) -> bool:
+        """Whether the next group is to be taken before another is asked for."""
+        tiles = [sum(len(block.tiles) for block in group) for group in self._groups]
+        size = sum(block.nbytes for group in self._groups for block in group)
+        return size > AHEAD_BYTES and sum(tiles[1:]) >= batch
 
     def ask(self, group: Sequence[Block]) -> None:
         self._groups.append(group)
-        self._count(group, 1)
         self._asked.put(group)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a group that was asked for is still to be taken."""
+        return bool(self._groups)
 
     def take(self) -> list[_Read]:
         """Returns the next group that was asked for."""
         read = self._read.get()
         if isinstance(read, BaseException):
             raise read
-        self._count(self._groups.popleft(), -1)
+        self._groups.popleft()
         return read
-
-    def _count(self, group: Sequence[Block], sign: int) -> None:
-        self.tiles += sign * sum(len(block.tiles) for block in group)
-        self.bytes += sign * sum(block.nbytes for block in group)
 
     def stop(self) -> None:
         """Has the thread read no more."""

@@ -26,7 +26,7 @@ from ..job_table import (
     with_cut,
 )
 from ..ledger import Layout
-from ..numeric import check_number
+from ..numeric import check_number, is_number
 from ..ray_runtime import check_connected, job_name
 from .patience import patiently
 from .taking import once_free
@@ -278,11 +278,9 @@ def _seconds(keep_for: float | timedelta | None) -> int | None:
     if keep_for is None:
         return None
     seconds = keep_for.total_seconds() if isinstance(keep_for, timedelta) else keep_for
-    try:
-        check_number("keep_for", seconds, 1, MOST_KEPT_SECONDS)
-        return int(seconds)
-    except ValueError:
+    if not is_number(seconds, 1, MOST_KEPT_SECONDS):
         raise ValueError(
             f"keep_for={keep_for!r}: seconds, one at least, or a timedelta, that the item is kept "
             "after the last sign of life; None keeps it for ever"
-        ) from None
+        )
+    return int(seconds)
