@@ -136,16 +136,8 @@ class RunTable(DDBHelper):
         for attribute in (*of_before, "tracker_classes"):
             item.pop(attribute, None)
         item = {name: value for name, value in item.items() if value is not None}
-        condition, names, values = "attribute_not_exists(#id)", {"#id": "image_id"}, {}
-        if replacing is not None:
-            names = {"#run": "tracker_run"}
-            if replacing.tracker_run:
-                condition, values = "#run = :read", {":read": replacing.tracker_run}
-                condition += silent_since(replacing, names, values)
-            else:
-                condition = "attribute_not_exists(#run)"
         try:
-            self.conditional_put(item, condition, names, values)
+            self.conditional_put(item, *_still(replacing))
         except ConditionFailed as err:
             if err.old and err.old.get("tracker_run") == run:
                 return  # our first try got through
@@ -195,10 +187,7 @@ class RunTable(DDBHelper):
             **_spent(read).attributes,
         )
         names, values = {"#tracker_run": "tracker_run"}, {":run": run}
-        condition = "#tracker_run = :run AND attribute_not_exists(#tracker_owner)"
-        if read.tracker_owner:
-            condition = "#tracker_run = :run AND #tracker_owner = :read"
-            values[":read"] = read.tracker_owner
+        condition = f"#tracker_run = :run AND {_same_owner(read, values)}"
         try:
             written = self.conditional_update(
                 {"image_id": image_id},
@@ -269,11 +258,7 @@ class RunTable(DDBHelper):
                 tracker_seq=read.tracker_seq or 0,
             )
             condition += " AND #tracker_seq = :tracker_seq"
-            if read.tracker_owner:
-                condition += " AND #tracker_owner = :owner"
-                values[":owner"] = read.tracker_owner
-            else:
-                condition += " AND attribute_not_exists(#tracker_owner)"
+            condition += f" AND {_same_owner(read, values)}"
         if not ledger.settled or read.tracker_state:
             update.set(end_time=None)
         try:
@@ -366,6 +351,28 @@ class RunTable(DDBHelper):
             f"image {image_id!r} is not in table {self.table_name!r} any more, as a tracked one: "
             "somebody deleted it, or the table's TTL did, after the time that keep_for says"
         )
+
+
+def _still(read: JobItem | None) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """Returns the condition that an item is as it was read, with its names and values.
+
+    Args:
+        read: The item; None: there was none.
+    """
+    if read is None:
+        return "attribute_not_exists(#id)", {"#id": "image_id"}, {}
+    names, values = {"#run": "tracker_run"}, {":read": read.tracker_run}
+    if not read.tracker_run:
+        return "attribute_not_exists(#run)", names, {}
+    return "#run = :read" + silent_since(read, names, values), names, values
+
+
+def _same_owner(read: JobItem, values: dict[str, Any]) -> str:
+    """Returns the condition that an item has the owner that was read; adds its value."""
+    if not read.tracker_owner:
+        return "attribute_not_exists(#tracker_owner)"
+    values[":owner_read"] = read.tracker_owner
+    return "#tracker_owner = :owner_read"
 
 
 def _spent(read: JobItem | None) -> Spent:

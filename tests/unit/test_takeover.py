@@ -186,3 +186,19 @@ def test_a_redrive_does_not_lose_a_flush_in_between() -> None:
         world.table.resume(read, "second", redrive=True)
     world.table.resume(world.item, "second", redrive=True)
     assert world.item.region_success == 2
+
+
+def test_a_redrive_does_not_lose_a_flush_of_the_same_second() -> None:
+    """It leaves the sign of life as it was, which is told in whole seconds; its number tells."""
+    world = World(3)
+    coordinator = world.open(flush_interval=0.01)
+    report(coordinator, 0)
+    world.serve(coordinator, until=0.1)
+    read = world.item
+    report(coordinator, 1)
+    world.serve(coordinator, until=0.1)
+    assert (world.item.region_success, read.region_success) == (2, 1)
+    assert world.item.tracker_alive_until == read.tracker_alive_until
+    with pytest.raises(TableUnavailable, match="changed since it was read"):
+        world.table.resume(read, "second", redrive=True)
+    assert world.item.region_success == 2

@@ -13,7 +13,7 @@ HOLDS = (f"{MAPPED}holds_what_the_actor_knows_until_it_is_durable",)
 REPORTS = (f"{MAPPED}reports_what_a_worker_could_not_send",)
 RUNS = "job_table/runs.py"
 FENCE = '"#tracker_owner = :me AND #tracker_seq <= :tracker_seq"'
-CLAIMED = '"#tracker_run = :run AND #tracker_owner = :read"'
+CLAIMED = 'f"#tracker_run = :run AND {_same_owner(read, values)}"'
 CLAIM_READ = "self._check_run(image_id, run, None if read is None else read.tracker_run)"
 PROTOCOL = (MODEL, COORDINATOR, TAKEOVER)
 
@@ -168,12 +168,7 @@ MUTATIONS = [
         "a claim that ignores the run",
         (
             (RUNS, CLAIM_READ, "pass"),
-            (
-                RUNS,
-                '"#tracker_run = :run AND attribute_not_exists(#tracker_owner)"',
-                '"attribute_not_exists(#tracker_owner)"',
-            ),
-            (RUNS, CLAIMED, '"#tracker_owner = :read"'),
+            (RUNS, CLAIMED, "_same_owner(read, values)"),
         ),
         PROTOCOL,
     ),
